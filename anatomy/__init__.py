@@ -1,0 +1,5 @@
+"""The anatomy of one patient's ventricles: geometry only, no physics, no learning."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

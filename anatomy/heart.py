@@ -1,0 +1,227 @@
+"""The ventricles of one patient: a tetrahedral mesh whose boundary knows what it borders, and what its tissue is made of.
+
+A `HeartMesh` is geometry alone: what a mesher or a reader gives. A `Heart` is a `HeartMesh` with tissue, fibres and
+ventricular coordinates: what a simulation takes. `anatomy.build.complete_heart` makes the second out of the first.
+
+Units: mm. Frame: LPS patient space (x to the left, y to the back, z to the head) once `anatomy.orientation` has run.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+
+from anatomy.arrays import Bool, Byte, Float, Int, frozen
+
+# Adult and canine ventricles measure 60 to 140 mm across; the limits catch metres and micrometres, not rare hearts.
+MIN_SIZE_MM = 50.0
+MAX_SIZE_MM = 200.0
+AHA_SEGMENTS = 17
+
+
+class Surface(IntEnum):
+    """What a boundary triangle borders; the numbers are those of the `surface` array of `heart.vtu`."""
+
+    BASE = 1
+    EPICARDIUM = 2
+    LV_ENDOCARDIUM = 3
+    RV_ENDOCARDIUM = 4
+
+
+class Tissue(IntEnum):
+    """What a tetrahedron consists of; the numbers are those of the `tissue` array of `heart.vtu`."""
+
+    HEALTHY = 0
+    BORDER_ZONE = 1
+    CORE = 2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeartMesh:
+    """Tetrahedra of both ventricles, and their tagged boundary.
+
+    Attributes:
+        nodes_mm: (n, 3) float64.
+        tets: (m, 4) int32 node numbers, from 0; every volume is positive.
+        triangles: (t, 3) int32, the boundary faces of the tetrahedra that carry a tag.
+        surface: (t,) int8, a `Surface` per triangle; all four kinds occur.
+
+    Raises:
+        ValueError: naming the rule, the first offender, how many there are, and the usual cure.
+    """
+
+    nodes_mm: Float
+    tets: Int
+    triangles: Int
+    surface: Byte
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "nodes_mm", frozen(self.nodes_mm, np.float64, name="nodes_mm", shape=(None, 3)))
+        set_(self, "tets", frozen(self.tets, np.int32, name="tets", shape=(None, 4)))
+        set_(self, "triangles", frozen(self.triangles, np.int32, name="triangles", shape=(None, 3)))
+        set_(self, "surface", frozen(self.surface, np.int8, name="surface", shape=(len(self.triangles),)))
+        _check_numbers("tets", self.tets, len(self.nodes_mm))
+        _check_numbers("triangles", self.triangles, len(self.nodes_mm))
+        _check_size(self.nodes_mm)
+        _check_volumes(self.tets, self.tet_volumes_mm3)
+        _check_surfaces(self.surface)
+
+    @cached_property
+    def tet_volumes_mm3(self) -> Float:
+        """(m,) signed volumes."""
+        return tet_volumes_mm3(self.nodes_mm, self.tets)
+
+    @cached_property
+    def node_volumes_mm3(self) -> Float:
+        """(n,) a quarter of the volume of every tetrahedron at a node: the weights of all volume statistics."""
+        weights = np.repeat(self.tet_volumes_mm3 / 4, 4)
+        return np.bincount(self.tets.ravel(), weights=weights, minlength=len(self.nodes_mm))
+
+    def triangles_of(self, *surfaces: Surface) -> Int:
+        """(k, 3) the triangles that carry one of these tags."""
+        return self.triangles[np.isin(self.surface, surfaces)]
+
+    def nodes_of(self, *surfaces: Surface) -> Int:
+        """(k,) the numbers of the nodes on these surfaces, ascending."""
+        return np.unique(self.triangles_of(*surfaces)).astype(np.int32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Coordinates:
+    """Where each node lies in the ventricles, the same for hearts of any size (after Cobiveco).
+
+    `anatomy.coordinates` computes them and says how they deviate from their source, doi:10.1016/j.media.2021.102247.
+
+    Attributes:
+        apicobasal: (n,) 0 at the apex, 1 at the base.
+        transmural: (n,) 0 on the endocardium of the node's own ventricle, 1 on the epicardium or, in the septum,
+            on the right side.
+        rotational: (n,) in [0, 1), around the long axis: 0 at the inferior insertion of the right ventricle, through the
+            free wall to 2/3 at the anterior one, and back through the septum.
+        transventricular: (n,) 0 left ventricle with the septum, 1 right ventricular free wall.
+        aha: (n,) AHA segment 1 to 17, or 0 in the right ventricle.
+    """
+
+    apicobasal: Float
+    transmural: Float
+    rotational: Float
+    transventricular: Float
+    aha: Byte
+
+    def __post_init__(self) -> None:
+        n = len(self.apicobasal)
+        for name in ("apicobasal", "transmural", "rotational", "transventricular"):
+            values = frozen(getattr(self, name), np.float64, name=name, shape=(n,))
+            if values.size and (values.min() < 0 or values.max() > 1):
+                raise ValueError(f"{name} must lie in 0..1, got {values.min():.3g}..{values.max():.3g}")
+            object.__setattr__(self, name, values)
+        aha = frozen(self.aha, np.int8, name="aha", shape=(n,))
+        if aha.size and (aha.min() < 0 or aha.max() > AHA_SEGMENTS):
+            raise ValueError(f"aha must lie in 0..{AHA_SEGMENTS}, got {aha.min()}..{aha.max()}")
+        object.__setattr__(self, "aha", aha)
+
+    @property
+    def in_left_ventricle(self) -> Bool:
+        """(n,) true in the left ventricle, septum included."""
+        return self.transventricular < 0.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Heart(HeartMesh):
+    """A simulation-ready biventricular heart: geometry, tissue, fibres, coordinates.
+
+    Attributes:
+        tissue: (m,) int8, a `Tissue` per tetrahedron.
+        fibres: (m, 3) unit vectors; the sign has no meaning.
+        sheets: (m, 3) unit vectors across the fibres.
+        coordinates: of the nodes.
+
+    Raises:
+        ValueError: as `HeartMesh`, and for vectors that are not of unit length or not at right angles.
+    """
+
+    tissue: Byte
+    fibres: Float
+    sheets: Float
+    coordinates: Coordinates
+
+    def __post_init__(self) -> None:
+        HeartMesh.__post_init__(self)
+        m = len(self.tets)
+        tissue = frozen(self.tissue, np.int8, name="tissue", shape=(m,))
+        if not np.isin(tissue, list(Tissue)).all():
+            raise ValueError(f"tissue must be 0 healthy, 1 border zone or 2 core, got {np.unique(tissue).tolist()}")
+        object.__setattr__(self, "tissue", tissue)
+        for name in ("fibres", "sheets"):
+            vectors = frozen(getattr(self, name), np.float64, name=name, shape=(m, 3))
+            _check_unit(name, vectors)
+            object.__setattr__(self, name, vectors)
+        slant = np.abs(np.einsum("ij,ij->i", self.fibres, self.sheets))
+        if (slant > 1e-3).any():
+            i = int(slant.argmax())
+            raise ValueError(f"sheets[{i}] is not at right angles to fibres[{i}] (cosine {slant[i]:.3g})")
+        if len(self.coordinates.apicobasal) != len(self.nodes_mm):
+            raise ValueError(
+                f"coordinates are given for {len(self.coordinates.apicobasal)} nodes, the mesh has {len(self.nodes_mm)}"
+            )
+
+
+def tet_volumes_mm3(nodes_mm: Float, tets: Int) -> Float:
+    """(m,) signed volumes; positive where node 3 lies on the side to which nodes 0, 1, 2 turn counter-clockwise."""
+    a, b, c, d = (nodes_mm[tets[:, k]] for k in range(4))
+    volumes: Float = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) / 6
+    return volumes
+
+
+def _check_numbers(name: str, cells: Int, n: int) -> None:
+    if not len(cells):
+        raise ValueError(f"{name} is empty: the mesh holds no {name}; the file may be truncated")
+    bad = np.flatnonzero(((cells < 0) | (cells >= n)).any(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"{name}[{bad[0]}] = {cells[bad[0]].tolist()} names a node outside 0..{n - 1} "
+            f"({bad.size} of {len(cells)} do). Files that count from 1 need `{name} - 1`."
+        )
+
+
+def _check_size(nodes_mm: Float) -> None:
+    size = float(np.ptp(nodes_mm, axis=0).max())
+    if MIN_SIZE_MM <= size <= MAX_SIZE_MM:
+        return
+    cure = "check that the nodes are in mm"
+    for unit, factor in (("metres", 1e3), ("centimetres", 10.0), ("micrometres", 1e-3)):
+        if MIN_SIZE_MM <= size * factor <= MAX_SIZE_MM:
+            cure = f"the nodes look like {unit}: multiply them by {factor:g}"
+    raise ValueError(f"the heart measures {size:.4g} mm, need {MIN_SIZE_MM:g} to {MAX_SIZE_MM:g} mm; {cure}")
+
+
+def _check_volumes(tets: Int, volumes: Float) -> None:
+    bad = np.flatnonzero(volumes <= 0)
+    if bad.size:
+        i = bad[0]
+        raise ValueError(
+            f"tets[{i}] = {tets[i].tolist()} has volume {volumes[i]:.3g} mm3, need > 0 ({bad.size} of {len(tets)} "
+            "tetrahedra do not). Swap two node numbers of inverted ones, remove flat ones."
+        )
+
+
+def _check_surfaces(surface: Byte) -> None:
+    missing = [kind.name for kind in Surface if not (surface == kind).any()]
+    if missing:
+        names = ", ".join(missing).lower().replace("_", " ").replace("lv", "LV").replace("rv", "RV")
+        raise ValueError(
+            f"the boundary has no {names}; a biventricular heart needs 1 base, 2 epicardium, 3 LV endocardium and "
+            "4 RV endocardium. Check the `surface` tags, and that both ventricles are in the file."
+        )
+
+
+def _check_unit(name: str, vectors: Float) -> None:
+    lengths = np.linalg.norm(vectors, axis=1)
+    bad = np.flatnonzero(np.abs(lengths - 1) > 1e-3)
+    if bad.size:
+        raise ValueError(
+            f"{name}[{bad[0]}] has length {lengths[bad[0]]:.4g}, need 1 ({bad.size} of {len(vectors)} vectors). "
+            "Divide the vectors by their lengths."
+        )

@@ -1,0 +1,1 @@
+"""What can be learnt from recordings; for now, the recordings themselves (`ml.ecg`)."""

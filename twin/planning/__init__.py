@@ -1,0 +1,5 @@
+"""From a patient folder to ranked pacing sites: stages, target map, report, command line."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
