@@ -1,5 +1,6 @@
-from anatomy.heart import Coordinates as Coordinates
-from anatomy.heart import Heart as Heart
-from anatomy.heart import HeartMesh as HeartMesh
-from anatomy.heart import Surface as Surface
-from anatomy.heart import Tissue as Tissue
+from .heart import Coordinates as Coordinates
+from .heart import Heart as Heart
+from .heart import HeartMesh as HeartMesh
+from .heart import Surface as Surface
+from .heart import Tissue as Tissue
+from .veins import VenousTree as VenousTree
