@@ -1,4 +1,4 @@
-"""The ventricles of one patient: a tetrahedral mesh whose boundary knows what it borders, and what its tissue is made of.
+"""The ventricles of one patient: tetrahedra, a boundary that knows what it borders, and what the tissue is made of.
 
 A `HeartMesh` is geometry alone: what a mesher or a reader gives. A `Heart` is a `HeartMesh` with tissue, fibres and
 ventricular coordinates: what a simulation takes. `anatomy.build.complete_heart` makes the second out of the first.
@@ -11,6 +11,7 @@ from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anatomy.arrays import Bool, Byte, Float, Int, frozen
 
@@ -18,6 +19,8 @@ from anatomy.arrays import Bool, Byte, Float, Int, frozen
 MIN_SIZE_MM = 50.0
 MAX_SIZE_MM = 200.0
 AHA_SEGMENTS = 17
+# Three node numbers fit into one 63-bit key; at 0.5 mm a large heart has 1.9 M nodes.
+_MAX_NODES = 2**21
 
 
 class Surface(IntEnum):
@@ -44,7 +47,8 @@ class HeartMesh:
     Attributes:
         nodes_mm: (n, 3) float64.
         tets: (m, 4) int32 node numbers, from 0; every volume is positive.
-        triangles: (t, 3) int32, the boundary faces of the tetrahedra that carry a tag.
+        triangles: (t, 3) int32, the boundary faces that carry a tag, counter-clockwise seen from outside (given in any
+            order of nodes, they are turned so).
         surface: (t,) int8, a `Surface` per triangle; all four kinds occur.
 
     Raises:
@@ -64,8 +68,11 @@ class HeartMesh:
         set_(self, "surface", frozen(self.surface, np.int8, name="surface", shape=(len(self.triangles),)))
         _check_numbers("tets", self.tets, len(self.nodes_mm))
         _check_numbers("triangles", self.triangles, len(self.nodes_mm))
+        if len(self.nodes_mm) > _MAX_NODES:
+            raise ValueError(f"the mesh has {len(self.nodes_mm)} nodes, need at most {_MAX_NODES}: mesh it coarser")
         _check_size(self.nodes_mm)
         _check_volumes(self.tets, self.tet_volumes_mm3)
+        set_(self, "triangles", _turned_outward(self.triangles, self.tets))
         _check_surfaces(self.surface)
 
     @cached_property
@@ -76,8 +83,7 @@ class HeartMesh:
     @cached_property
     def node_volumes_mm3(self) -> Float:
         """(n,) a quarter of the volume of every tetrahedron at a node: the weights of all volume statistics."""
-        weights = np.repeat(self.tet_volumes_mm3 / 4, 4)
-        return np.bincount(self.tets.ravel(), weights=weights, minlength=len(self.nodes_mm))
+        return _shared_out(self.tet_volumes_mm3, self.tets, len(self.nodes_mm))
 
     def triangles_of(self, *surfaces: Surface) -> Int:
         """(k, 3) the triangles that carry one of these tags."""
@@ -98,8 +104,8 @@ class Coordinates:
         apicobasal: (n,) 0 at the apex, 1 at the base.
         transmural: (n,) 0 on the endocardium of the node's own ventricle, 1 on the epicardium or, in the septum,
             on the right side.
-        rotational: (n,) in [0, 1), around the long axis: 0 at the inferior insertion of the right ventricle, through the
-            free wall to 2/3 at the anterior one, and back through the septum.
+        rotational: (n,) in [0, 1), around the long axis: 0 at the inferior insertion of the right ventricle, through
+            the free wall to 2/3 at the anterior one, and back through the septum.
         transventricular: (n,) 0 left ventricle with the septum, 1 right ventricular free wall.
         aha: (n,) AHA segment 1 to 17, or 0 in the right ventricle.
     """
@@ -147,6 +153,18 @@ class Heart(HeartMesh):
     sheets: Float
     coordinates: Coordinates
 
+    @cached_property
+    def living(self) -> Bool:
+        """(n,) true at nodes that touch a tetrahedron other than scar core: what can activate."""
+        alive = np.zeros(len(self.nodes_mm), dtype=np.bool_)
+        alive[self.tets[self.tissue != Tissue.CORE]] = True
+        return alive
+
+    @cached_property
+    def living_volumes_mm3(self) -> Float:
+        """(n,) as `node_volumes_mm3`, of the tissue that can activate."""
+        return _shared_out(np.where(self.tissue == Tissue.CORE, 0.0, self.tet_volumes_mm3), self.tets, len(self.nodes_mm))
+
     def __post_init__(self) -> None:
         HeartMesh.__post_init__(self)
         m = len(self.tets)
@@ -173,6 +191,41 @@ def tet_volumes_mm3(nodes_mm: Float, tets: Int) -> Float:
     a, b, c, d = (nodes_mm[tets[:, k]] for k in range(4))
     volumes: Float = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) / 6
     return volumes
+
+
+def _shared_out(volumes: Float, tets: Int, n: int) -> Float:
+    """(n,) a quarter of each tetrahedron's volume to each of its nodes."""
+    shares: Float = np.bincount(tets.ravel(), weights=np.repeat(volumes / 4, 4), minlength=n)
+    return shares
+
+
+def _turned_outward(triangles: Int, tets: Int) -> Int:
+    """The triangles as faces of the tetrahedra whose boundary they are, counter-clockwise seen from outside."""
+    faces = tets[:, [[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]]].reshape(-1, 3)
+    keys = _face_keys(faces)
+    order = np.argsort(keys)
+    keys = keys[order]
+    wanted = _face_keys(triangles)
+    first = np.searchsorted(keys, wanted)
+    count = np.searchsorted(keys, wanted, side="right") - first
+    bad = np.flatnonzero(count != 1)
+    if bad.size:
+        i = bad[0]
+        what = "lies inside the wall" if count[i] else "is no face of a tetrahedron"
+        raise ValueError(
+            f"triangles[{i}] = {triangles[i].tolist()} {what} ({bad.size} of {len(triangles)} do not lie on the "
+            "boundary). Tag boundary faces only, with the node numbers of the tetrahedra."
+        )
+    turned: Int = faces[order[first]]
+    turned.flags.writeable = False
+    return turned
+
+
+def _face_keys(faces: Int) -> NDArray[np.int64]:
+    """(k,) one number per triple of nodes, whatever their order."""
+    a, b, c = np.sort(faces, axis=1).astype(np.int64).T
+    keys: NDArray[np.int64] = (a * _MAX_NODES + b) * _MAX_NODES + c
+    return keys
 
 
 def _check_numbers(name: str, cells: Int, n: int) -> None:

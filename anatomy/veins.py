@@ -4,8 +4,11 @@ Units: mm.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import networkx as nx
 import numpy as np
+import pyvista as pv
 
 from anatomy.arrays import Byte, Float, Int, frozen
 
@@ -55,3 +58,80 @@ class VenousTree:
             raise ValueError(f"radius_mm[{i}] = {self.radius_mm[i]:.3g}, need > 0")
         if self.vein.min() < 0 or self.vein.max() >= len(self.names):
             raise ValueError(f"vein must lie in 0..{len(self.names) - 1}, got {self.vein.min()}..{self.vein.max()}")
+
+    def path_to(self, point: int) -> list[int]:
+        """The points from the ostium to this one, both included: the way of a lead."""
+        path = [point]
+        while path[-1] != 0:
+            path.append(int(self.parent[path[-1]]))
+        return path[::-1]
+
+    def vein_of(self, point: int) -> str:
+        """The name of the vein that a point belongs to."""
+        return self.names[self.vein[point]]
+
+
+def read_veins(path: Path) -> VenousTree:
+    """Read centre lines from a VTP as `write_veins` makes it: lines, point arrays `radius_mm` and `vein`, field `names`.
+
+    The ostium is the end of a line in the vein named first. Lines may come in any order and direction.
+
+    Raises:
+        ValueError: if the file cannot be read, holds no lines or lacks an array, or if the lines form no tree.
+    """
+    mesh = pv.read(path)
+    if not isinstance(mesh, pv.PolyData) or mesh.n_points < 2 or not mesh.n_lines:
+        raise ValueError("holds no lines; veins are a VTP of centre lines. The file may be damaged")
+    for name in ("radius_mm", "vein"):
+        if name not in mesh.point_data:
+            raise ValueError(f"lacks the point array `{name}` (inner radius in mm, number of the vein)")
+    if "names" not in mesh.field_data:
+        raise ValueError("lacks the field array `names`: the veins' names, the coronary sinus first")
+    vein = np.asarray(mesh.point_data["vein"])
+    order, parent = _rooted(_segments(mesh), vein)
+    return VenousTree(
+        nodes_mm=np.asarray(mesh.points)[order],
+        parent=parent,
+        radius_mm=np.asarray(mesh.point_data["radius_mm"])[order],
+        vein=vein[order],
+        names=tuple(str(name) for name in mesh.field_data["names"]),
+        is_template=bool(np.ravel(mesh.field_data.get("is_template", [0]))[0]),
+    )
+
+
+def write_veins(path: Path, tree: VenousTree) -> None:
+    """Write the tree as VTP lines, one segment between each point and its parent."""
+    children = np.flatnonzero(tree.parent >= 0)
+    lines = np.column_stack([np.full(len(children), 2), tree.parent[children], children])
+    mesh = pv.PolyData(np.asarray(tree.nodes_mm), lines=lines.ravel())
+    mesh.point_data["radius_mm"] = tree.radius_mm
+    mesh.point_data["vein"] = tree.vein
+    mesh.field_data["names"] = np.array(tree.names)
+    mesh.field_data["is_template"] = np.array([int(tree.is_template)])
+    mesh.save(path)
+
+
+def _segments(mesh: pv.PolyData) -> Int:
+    """(s, 2) the point pairs that the file's poly-lines join."""
+    flat, pairs, at = np.asarray(mesh.lines), [], 0
+    while at < len(flat):
+        line = flat[at + 1 : at + 1 + flat[at]]
+        pairs.append(np.column_stack([line[:-1], line[1:]]))
+        at += 1 + flat[at]
+    return np.concatenate(pairs).astype(np.int32)
+
+
+def _rooted(segments: Int, vein: Float) -> tuple[Int, Int]:
+    """Points in an order in which parents come first, and each one's parent in that order."""
+    graph = nx.Graph(segments.tolist())
+    if not nx.is_tree(graph) or len(graph) != len(vein):
+        raise ValueError("the lines form no single tree: join the pieces, remove loops and loose points")
+    ends = [node for node in graph if graph.degree(node) == 1 and vein[node] == 0]
+    if not ends:
+        raise ValueError("no line of vein 0 (the coronary sinus) ends: the ostium is not to be found")
+    ostium = ends[0] if len(ends) == 1 else min(ends)
+    order = list(nx.dfs_preorder_nodes(graph, ostium))
+    place = {node: number for number, node in enumerate(order)}
+    parents = dict(nx.dfs_predecessors(graph, ostium))
+    parent = [-1 if node == ostium else place[parents[node]] for node in order]
+    return np.array(order, dtype=np.int32), np.array(parent, dtype=np.int32)

@@ -1,0 +1,83 @@
+"""The boundary of a tetrahedral mesh: which faces it has, and whether they form a closed, simple surface."""
+
+import numpy as np
+from numba import njit
+
+from anatomy.arrays import Int
+
+# Corner numbers of the face opposite each corner, outward for a tetrahedron of positive volume.
+_FACES = np.array([[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]], dtype=np.int32)
+
+
+def face_neighbours(tets: Int, n: int) -> Int:
+    """(m, 4) the tetrahedron across the face opposite each corner, or -1 where the face is on the boundary.
+
+    Raises:
+        ValueError: where more than two tetrahedra share a face.
+    """
+    tets = np.ascontiguousarray(tets, dtype=np.int32)
+    out = np.full(tets.shape, -1, dtype=np.int32)
+    crowded = _face_neighbours(tets, n, out)
+    if crowded >= 0:
+        raise ValueError(
+            f"tets[{crowded}] = {tets[crowded].tolist()} shares a face with two others: tetrahedra overlap or occur twice; "
+            "remove the copies"
+        )
+    return out
+
+
+def boundary_triangles(tets: Int) -> Int:
+    """(t, 3) int32 the faces that occur once, turning counter-clockwise seen from outside (for positive volumes)."""
+    n = int(np.max(tets)) + 1 if len(tets) else 0
+    return outer_faces(tets, face_neighbours(tets, n))[0]
+
+
+def outer_faces(tets: Int, neighbours: Int) -> tuple[Int, Int]:
+    """(t, 3) boundary faces, and (t,) the tetrahedron of each."""
+    tet, corner = np.nonzero(neighbours < 0)
+    faces: Int = np.take_along_axis(tets[tet], _FACES[corner], axis=1).astype(np.int32)
+    return faces, tet.astype(np.int32)
+
+
+def triangle_edges(triangles: Int) -> tuple[Int, Int, Int]:
+    """(3t, 2) edges with the smaller node first, sorted; (3t,) their triangle; (3t,) 1, 2, 3.. = which distinct edge."""
+    edges = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
+    key = edges[:, 0] * (int(triangles.max()) + 1) + edges[:, 1]
+    order = np.argsort(key, kind="stable")
+    number = np.concatenate([[0], np.cumsum(np.diff(key[order]) != 0)])
+    return edges[order].astype(np.int32), (order // 3).astype(np.int32), number.astype(np.int32)
+
+
+@njit(cache=True)
+def _face_neighbours(tets: Int, n: int, out: Int) -> int:
+    """Fill `out`; returns a tetrahedron with a face that three share, or -1. Faces meet in buckets of their smallest node."""
+    m = len(tets)
+    middle = np.empty(4 * m, dtype=np.int32)
+    largest = np.empty(4 * m, dtype=np.int32)
+    smallest = np.empty(4 * m, dtype=np.int32)
+    start = np.zeros(n + 1, dtype=np.int64)
+    for t in range(m):
+        for f in range(4):
+            a, b, c = tets[t, (f + 1) % 4], tets[t, (f + 2) % 4], tets[t, (f + 3) % 4]
+            low, high = min(a, b, c), max(a, b, c)
+            smallest[4 * t + f], largest[4 * t + f], middle[4 * t + f] = low, high, a ^ b ^ c ^ low ^ high
+            start[low + 1] += 1
+    for i in range(n):
+        start[i + 1] += start[i]
+    place = start[:-1].copy()
+    bucket = np.empty(4 * m, dtype=np.int64)
+    for face in range(4 * m):
+        low = smallest[face]
+        bucket[place[low]] = face
+        place[low] += 1
+    for i in range(n):
+        for p in range(start[i], start[i + 1]):
+            one = bucket[p]
+            for q in range(p + 1, start[i + 1]):
+                other = bucket[q]
+                if middle[one] == middle[other] and largest[one] == largest[other]:
+                    if out[one // 4, one % 4] >= 0 or out[other // 4, other % 4] >= 0:
+                        return one // 4
+                    out[one // 4, one % 4] = other // 4
+                    out[other // 4, other % 4] = one // 4
+    return -1

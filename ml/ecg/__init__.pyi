@@ -1,0 +1,1 @@
+from .recording import Ecg as Ecg

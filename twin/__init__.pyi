@@ -1,0 +1,15 @@
+from .activation import Activation as Activation
+from .activation import CaptureLatency as CaptureLatency
+from .activation import biventricular as biventricular
+from .conduction import Conduction as Conduction
+from .dyssynchrony import Dyssynchrony as Dyssynchrony
+from .dyssynchrony import DyssynchronyMeter as DyssynchronyMeter
+from .eikonal import Eikonal as Eikonal
+from .leadfield import ActionPotential as ActionPotential
+from .leadfield import LeadField as LeadField
+from .personalise import FitRules as FitRules
+from .personalise import Twin as Twin
+from .personalise import fit_twins as fit_twins
+from .rhythm import RHYTHMS as RHYTHMS
+from .rhythm import Rhythm as Rhythm
+from .sweep import Sweep as Sweep

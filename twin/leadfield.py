@@ -1,0 +1,140 @@
+"""The body-surface ECG as a weighted histogram of activation times.
+
+At an electrode at distance r in an unbounded, evenly conducting body,
+
+    phi = -1 / (4 pi s_body) * integral of (s_i grad V) . grad(1/r) dV  =  sum over nodes of w_node V_node,
+
+so the weights depend on heart and electrode alone: once they are known, an ECG is a sum over nodes sorted by time
+[pseudo-ECG; conductivities of the ventricles doi:10.1098/rsta.2011.0139, as used by Niederer 2011].
+
+Deviations: no lungs, no torso surface, no blood; the membrane voltage steps from rest to plateau; repolarisation has the
+same form at every node, so that the T wave opposes the QRS, as in bundle branch block.
+
+Units: mm, ms, mV, S/m.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from anatomy.arrays import Float
+from anatomy.heart import Heart, Tissue
+from anatomy.laplace import shape_gradients
+from anatomy.torso import ELECTRODES, Electrodes
+from ml.ecg.recording import STANDARD_LEADS, Ecg
+from twin.activation import Activation
+
+# Nearer than this a point electrode sees single tetrahedra.
+_CLOSEST_MM = 3.0
+# A stretch of baseline before the first activation, without which no QRS onset could be measured.
+LEAD_IN_MS = 100.0
+_TAIL_MS = 60.0
+_RATE_HZ = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conductivity:
+    """What carries current.
+
+    Attributes:
+        along_s_per_m, across_s_per_m: inside the cells, along and across the fibre [Niederer 2011].
+        body_s_per_m: everywhere outside; our choice of an average torso.
+    """
+
+    along_s_per_m: float = 0.17
+    across_s_per_m: float = 0.019
+    body_s_per_m: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionPotential:
+    """The membrane voltage of every node after its activation.
+
+    Attributes:
+        rest_mv, plateau_mv: a step of 90 mV.
+        upstroke_ms: standard deviation of the (Gaussian) rise; our choice, about the time a front takes to cross an edge.
+        duration_ms: until half repolarised; None leaves repolarisation out. Our choice where given.
+        fall_ms: standard deviation of the fall; our choice.
+    """
+
+    rest_mv: float = -90.0
+    plateau_mv: float = 0.0
+    upstroke_ms: float = 2.5
+    duration_ms: float | None = None
+    fall_ms: float = 25.0
+
+
+class LeadField:
+    """Turns activation times into 12-lead ECGs.
+
+    Args:
+        heart: scar core carries no current.
+        electrodes: on the body surface, outside the heart, in the heart's frame.
+        conductivity: of muscle and body.
+
+    Raises:
+        ValueError: if an electrode lies in or on the heart.
+    """
+
+    def __init__(self, heart: Heart, electrodes: Electrodes, conductivity: Conductivity | None = None) -> None:
+        sigma = conductivity or Conductivity()
+        gradients = shape_gradients(heart.nodes_mm, heart.tets)
+        centres = heart.nodes_mm[heart.tets].mean(axis=1)
+        volumes = np.where(heart.tissue == Tissue.CORE, 0.0, heart.tet_volumes_mm3)
+        along = np.einsum("mk,mik->mi", heart.fibres, gradients)
+        weights = []
+        for name, place in zip(ELECTRODES, electrodes.positions_mm, strict=True):
+            away = place - centres
+            distance = np.linalg.norm(away, axis=1)
+            nearest = float(distance.min())
+            if nearest < _CLOSEST_MM:
+                raise ValueError(
+                    f"electrode {name} lies {nearest:.1f} mm from the muscle, need at least {_CLOSEST_MM:g} mm: "
+                    "are heart and electrodes in the same frame?"
+                )
+            field = away / distance[:, None] ** 3
+            current = sigma.across_s_per_m * np.einsum("mik,mk->mi", gradients, field)
+            current += (sigma.along_s_per_m - sigma.across_s_per_m) * along * np.einsum("mk,mk->m", heart.fibres, field)[:, None]
+            per_tet = -volumes[:, None] * current / (4 * np.pi * sigma.body_s_per_m)
+            weights.append(np.bincount(heart.tets.ravel(), weights=per_tet.ravel(), minlength=len(heart.nodes_mm)))
+        self._weights = np.array(weights)
+
+    def ecg(self, activation: Activation, action_potential: ActionPotential | None = None) -> Ecg:
+        """The twelve leads of one beat, at 1 kHz; activation time 0 is `LEAD_IN_MS` after the first sample."""
+        shape = action_potential or ActionPotential()
+        times = activation.times_ms
+        reached = np.isfinite(times)
+        end = activation.last_ms + _TAIL_MS if reached.any() else _TAIL_MS
+        if shape.duration_ms is not None:
+            end += shape.duration_ms + 4 * shape.fall_ms
+        n = int(np.ceil((LEAD_IN_MS + end) * _RATE_HZ / 1000)) + 1
+        place = (times[reached] + LEAD_IN_MS) * _RATE_HZ / 1000
+        # Each node steps between two samples; sharing it between them keeps the ECG smooth in time and in velocity.
+        first = np.floor(place).astype(np.int64)
+        late = place - first
+        steps = np.empty((len(ELECTRODES), n))
+        for row, weights in zip(steps, self._weights[:, reached], strict=True):
+            row[:] = np.bincount(first, weights=weights * (1 - late), minlength=n)[:n]
+            row += np.bincount(first + 1, weights=weights * late, minlength=n)[:n]
+        active = np.cumsum(steps, axis=1)
+        potential = gaussian_filter1d(active, shape.upstroke_ms * _RATE_HZ / 1000, axis=1, mode="nearest")
+        if shape.duration_ms is not None:
+            shift = round(shape.duration_ms * _RATE_HZ / 1000)
+            over = np.zeros_like(active)
+            over[:, shift:] = active[:, : n - shift]
+            potential = potential - gaussian_filter1d(over, shape.fall_ms * _RATE_HZ / 1000, axis=1, mode="nearest")
+        return Ecg(
+            leads=STANDARD_LEADS,
+            signal_mv=_twelve_leads((shape.plateau_mv - shape.rest_mv) * potential),
+            rate_hz=_RATE_HZ,
+        )
+
+
+def _twelve_leads(potentials: Float) -> Float:
+    """(12, t) Einthoven, Goldberger and Wilson leads from (9, t) electrode potentials."""
+    phi = dict(zip(ELECTRODES, potentials, strict=True))
+    ra, la, ll = phi["RA"], phi["LA"], phi["LL"]
+    wilson = (ra + la + ll) / 3
+    limb = [la - ra, ll - ra, ll - la, ra - (la + ll) / 2, la - (ra + ll) / 2, ll - (ra + la) / 2]
+    return np.array(limb + [phi[name] - wilson for name in ELECTRODES[3:]])

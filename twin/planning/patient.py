@@ -1,0 +1,200 @@
+"""The patient folder: what it holds, and what that says, before anything is computed.
+
+Every file is looked up under the fixed names of the layout; whatever is unusable raises an `InputError` of one line that
+names the file. Coordinates in patient.yaml and sites.csv are millimetres in the frame of the geometry.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from anatomy.labels import CONVENTIONS
+from ml.ecg.readers import read_ecg
+from ml.ecg.recording import Ecg
+from twin.planning.settings import SettingsError, read_yaml, validated
+
+GEOMETRY_NAMES = ("heart.vtu", "heart.vtk", "heart.pts", "labels.nii.gz", "labels.nii", "surfaces.vtp")
+ECG_NAMES = ("ecg.hea", "ecg.csv")
+# Files of the layout that this version does not read yet; a plan says that it left them out.
+UNREAD_NAMES = ("ct", "ct.nii.gz", "lge", "lge.nii.gz", "veins.nii.gz", "torso.stl", "ecg.dcm", "ecg.xml", "ecg.npz")
+
+Point = tuple[float, float, float]
+
+
+class InputError(ValueError):
+    """An input that cannot be used: file, fault and cure in one line."""
+
+
+class Clinical(BaseModel):
+    """Clinical data; carried through to the plan, used by response models."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    sex: Literal["female", "male"] | None = None
+    nyha: Annotated[int, Field(ge=1, le=4)] | None = None
+    lvef_percent: Annotated[float, Field(ge=1, le=90)] | None = None
+    lvedv_ml: Annotated[float, Field(ge=20, le=1000)] | None = None
+
+
+class Implanted(BaseModel):
+    """Where the leads of an implanted device sit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lv_mm: Point | None = None
+    rv_mm: Point | None = None
+    vv_delay_ms: float | None = None
+
+
+class PatientFile(BaseModel):
+    """The content of patient.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    labels: Literal[tuple(CONVENTIONS)] = "acdc"  # type: ignore[valid-type]
+    clinical: Clinical = Clinical()
+    lead: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    implanted: Implanted = Implanted()
+    outcome: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserSite:
+    """A line of sites.csv."""
+
+    id: str
+    position_mm: Point
+    vein: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """A patient folder, looked through.
+
+    Attributes:
+        id: pseudonym, from patient.yaml or the folder's name.
+        folder: where the files lie.
+        geometry: the file the heart is made from.
+        ecg: the recorded ECG, if any.
+        veins, electrodes: files, if any.
+        sites: the user's own candidates.
+        file: what patient.yaml says.
+        hashes: SHA-256 of every file used, by name.
+        left_out: names of files that are there and not used.
+    """
+
+    id: str
+    folder: Path
+    geometry: Path
+    ecg: Path | None
+    veins: Path | None
+    electrodes: Path | None
+    sites: tuple[UserSite, ...]
+    file: PatientFile
+    hashes: dict[str, str]
+    left_out: tuple[str, ...]
+
+    @property
+    def settings_layer(self) -> dict[str, Any]:
+        """What patient.yaml sets: `settings`, and `lead` as a shorter way to `settings.lead`."""
+        return {**self.file.settings, **({"lead": self.file.lead} if self.file.lead else {})}
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file in whatever is wrong with its content."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, OSError) as fault:
+        raise InputError(f"{path.name}: {' '.join(str(fault).split())}") from fault
+
+
+def read_patient(folder: Path) -> Patient:
+    """Look through a patient folder and read its small files.
+
+    Raises:
+        InputError: if the folder has no geometry, or a file cannot be used.
+        SettingsError: if patient.yaml sets something that cannot be set.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; a patient is a folder with {', '.join(GEOMETRY_NAMES)} in it")
+    yaml_file = folder / "patient.yaml"
+    values = read_yaml(yaml_file, InputError) if yaml_file.exists() else {}
+    file = validated(PatientFile, values, _fault_of, yaml_file.name)
+    geometry = _first(folder, GEOMETRY_NAMES)
+    if geometry is None:
+        raise InputError(f"{folder.name}: holds no heart; put one of {', '.join(GEOMETRY_NAMES)} into it")
+    ecg, veins = _first(folder, ECG_NAMES), _first(folder, ("veins.vtp",))
+    electrodes, sites = _first(folder, ("electrodes.json",)), _first(folder, ("sites.csv",))
+    others = [folder / name for name in (*GEOMETRY_NAMES, *ECG_NAMES, *UNREAD_NAMES)]
+    used = [path for path in (yaml_file, geometry, ecg, veins, electrodes, sites) if path is not None and path.exists()]
+    used += [path for main in (geometry, ecg) if main is not None for path in _companions(main)]
+    return Patient(
+        id=file.id or folder.resolve().name,
+        folder=folder,
+        geometry=geometry,
+        ecg=ecg,
+        veins=veins,
+        electrodes=electrodes,
+        sites=_read_sites(sites) if sites else (),
+        file=file,
+        hashes={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in used},
+        left_out=tuple(path.name for path in others if path.exists() and path not in used),
+    )
+
+
+def read_recorded_ecg(patient: Patient) -> Ecg | None:
+    """The patient's ECG with all twelve leads, if the folder has one."""
+    if patient.ecg is None:
+        return None
+    with reading(patient.ecg):
+        return read_ecg(patient.ecg).twelve_leads()
+
+
+def _fault_of(lines: str) -> Exception:
+    """A wrong setting is wrong usage; anything else in patient.yaml is input that cannot be used."""
+    if any(line.split(": ")[1].startswith(("settings", "lead")) for line in lines.splitlines()):
+        return SettingsError(lines)
+    return InputError(lines)
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+def _companions(path: Path) -> list[Path]:
+    """Files that belong to this one: the samples of a WFDB header, the parts of an openCARP mesh."""
+    endings = {".hea": (".mat", ".dat"), ".pts": (".elem", ".lon")}.get(path.suffix, ())
+    return [path.with_suffix(ending) for ending in endings if path.with_suffix(ending).exists()]
+
+
+def _read_sites(path: Path) -> tuple[UserSite, ...]:
+    columns = ("id", "x_mm", "y_mm", "z_mm")
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise InputError(f"{path.name}: cannot be read as CSV: {fault}") from None
+    if not rows or not set(columns) <= set(rows[0]):
+        raise InputError(f"{path.name}: needs at least one line and the columns {', '.join(columns)} (and `vein` if known)")
+    sites: list[UserSite] = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            x, y, z = (float(row[name]) for name in columns[1:])
+        except (TypeError, ValueError):
+            raise InputError(f"{path.name}: line {number}: x_mm, y_mm, z_mm must be numbers") from None
+        name = (row["id"] or "").strip()
+        if not name or any(site.id == name for site in sites) or not np.isfinite([x, y, z]).all():
+            raise InputError(f"{path.name}: line {number}: needs an id of its own and three finite coordinates")
+        sites.append(UserSite(id=name, position_mm=(x, y, z), vein=(row.get("vein") or "").strip()))
+    return tuple(sites)

@@ -1,0 +1,190 @@
+"""The stages of a plan, each a function of inputs and settings alone, each with a key that is their hash.
+
+Two plans whose stage has the same key would compute the same: a cohort may skip it, and a reader of provenance.json can
+tell what changed between two plans.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from anatomy.arrays import Float
+from anatomy.axes import heart_axes
+from anatomy.build import complete_heart
+from anatomy.formats import read_heart_file, read_surface_file
+from anatomy.heart import Heart, HeartMesh, Surface
+from anatomy.labels import read_label_map, with_rv_wall
+from anatomy.meshing import mesh_label_map, mesh_surface
+from anatomy.orientation import RigidTransform, alignment, misorientations
+from anatomy.sites import PacingSite, SiteFinder, node_by_coordinates
+from anatomy.torso import Electrodes, electrodes_by_rule, read_electrodes
+from anatomy.vein_template import template_tree
+from anatomy.veins import VenousTree, read_veins
+from twin.planning.patient import InputError, Patient, reading
+from twin.planning.settings import Settings
+
+# Farther than this from the epicardium a place is not a lead on this heart but a wrong frame or unit.
+_FARTHEST_SITE_MM = 25.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Anatomy:
+    """All that is geometry, in LPS patient space.
+
+    Attributes:
+        heart: simulation-ready.
+        electrodes, veins: the patient's own or stand-ins.
+        turned: how the heart was brought to LPS; None where it was there.
+        stand_ins: what replaces something not seen in the patient, in words.
+        warnings: what a reader must know, in words.
+    """
+
+    heart: Heart
+    electrodes: Electrodes
+    veins: VenousTree
+    turned: RigidTransform | None
+    stand_ins: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidates:
+    """Where the leads may go.
+
+    Attributes:
+        sites: left-ventricular candidates, reachable or not.
+        lateral: the standard lateral site, against which gains are counted.
+        rv_node: where the right-ventricular lead sits.
+        rv_site: its name.
+    """
+
+    sites: tuple[PacingSite, ...]
+    lateral: PacingSite
+    rv_node: int
+    rv_site: str
+
+
+def stage_key(stage: str, hashes: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """SHA-256 of what a stage depends on: its name, the tool's version, its inputs and its settings."""
+    content = {"stage": stage, "version": version("crt-twin"), "inputs": dict(hashes), "settings": dict(settings)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
+    """Heart, electrodes and veins of a patient, with stand-ins for what is missing."""
+    stand_ins: list[str] = []
+    warnings: list[str] = []
+    with reading(patient.geometry):
+        mesh, given, wall_made = _mesh(patient, settings)
+        axes = heart_axes(mesh)
+        faults = misorientations(axes)
+        turned = alignment(axes) if faults else None
+        if turned is not None:
+            warnings.append(f"the heart is not in LPS patient space ({'; '.join(faults)}): turned by its own axes")
+            mesh = replace(mesh, nodes_mm=turned.points(mesh.nodes_mm))
+            given = {name: turned.vectors(v) if name in ("fibres", "sheets") else v for name, v in given.items()}
+        heart = complete_heart(mesh, **given, angles=settings.fibres)
+    if "fibres" not in given:
+        stand_ins.append("fibres by rule (Bayer 2012)")
+    if wall_made:
+        stand_ins.append("right ventricular wall of even thickness around its blood")
+
+    if patient.electrodes:
+        with reading(patient.electrodes):
+            electrodes = read_electrodes(patient.electrodes)
+            if turned is not None:
+                electrodes = replace(electrodes, positions_mm=turned.points(electrodes.positions_mm))
+    else:
+        electrodes = electrodes_by_rule(heart)
+        stand_ins.append("electrodes placed by rule around the heart")
+
+    if patient.veins:
+        with reading(patient.veins):
+            veins = read_veins(patient.veins)
+            if turned is not None:
+                veins = replace(veins, nodes_mm=turned.points(veins.nodes_mm))
+    else:
+        with reading(patient.geometry):
+            veins = template_tree(heart)
+    if veins.is_template:
+        stand_ins.append("coronary veins from a template of published averages")
+    return Anatomy(
+        heart=heart,
+        electrodes=electrodes,
+        veins=veins,
+        turned=turned,
+        stand_ins=tuple(stand_ins),
+        warnings=tuple(warnings),
+    )
+
+
+def find_candidates(patient: Patient, anatomy: Anatomy, settings: Settings) -> Candidates:
+    """Sites from the veins, the user's list and the implanted lead; the lateral reference; the right-ventricular site."""
+    heart, finder = anatomy.heart, SiteFinder(anatomy.heart)
+    sites = finder.from_veins(anatomy.veins, settings.lead)
+    taken = {site.id for site in sites}
+    for user in patient.sites:
+        if user.id in taken:
+            raise InputError(f"sites.csv: id {user.id} is also the name of a site in a vein: choose another")
+        place = _placed(finder, anatomy, user.position_mm, f"sites.csv: site {user.id}")
+        sites.append(finder.at(place, id_=user.id, source="user", vein=user.vein))
+    implanted = patient.file.implanted
+    if implanted.lv_mm is not None:
+        place = _placed(finder, anatomy, implanted.lv_mm, "patient.yaml: implanted.lv_mm")
+        sites.append(finder.at(place, id_="implanted", source="implanted", reachable=True))
+    lateral = node_by_coordinates(heart, Surface.EPICARDIUM, apicobasal=0.55, rotational=1 / 3)
+    if implanted.rv_mm is not None:
+        place = _turned(anatomy, implanted.rv_mm)
+        endocardium = heart.nodes_of(Surface.RV_ENDOCARDIUM)
+        endocardium = endocardium[heart.living[endocardium]]
+        distance = np.linalg.norm(heart.nodes_mm[endocardium] - place, axis=1)
+        if distance.min() > _FARTHEST_SITE_MM:
+            raise InputError(_far("patient.yaml: implanted.rv_mm", float(distance.min()), "RV endocardium"))
+        rv_node, rv_site = int(endocardium[distance.argmin()]), "implanted"
+    else:
+        height = {"apex": 0.15, "septum": 0.6}[settings.rv_site]
+        rv_node = node_by_coordinates(heart, Surface.RV_ENDOCARDIUM, apicobasal=height, rotational=5 / 6)
+        rv_site = settings.rv_site
+    return Candidates(
+        sites=tuple(sites),
+        lateral=finder.at(heart.nodes_mm[lateral], id_="lateral", source="reference"),
+        rv_node=rv_node,
+        rv_site=rv_site,
+    )
+
+
+def _mesh(patient: Patient, settings: Settings) -> tuple[HeartMesh, dict[str, Any], bool]:
+    """The mesh, what the file knows of its tissue and fibres, and whether the right wall had to be made up."""
+    path = patient.geometry
+    if path.name.startswith("labels"):
+        labels, wall_made = with_rv_wall(read_label_map(path, patient.file.labels))
+        meshed = mesh_label_map(labels, edge_mm=settings.edge_mm)
+        return meshed.mesh, {"tissue": meshed.tissue}, wall_made
+    if path.name.startswith("surfaces"):
+        surface = read_surface_file(path)
+        return mesh_surface(surface, edge_mm=settings.edge_mm), {}, False
+    file = read_heart_file(path)
+    given = {name: getattr(file, name) for name in ("tissue", "fibres", "sheets")}
+    return file.mesh(), {name: values for name, values in given.items() if values is not None}, False
+
+
+def _turned(anatomy: Anatomy, position_mm: tuple[float, float, float]) -> Float:
+    place = np.array(position_mm)
+    return place if anatomy.turned is None else anatomy.turned.points(place[None])[0]
+
+
+def _placed(finder: SiteFinder, anatomy: Anatomy, position_mm: tuple[float, float, float], what: str) -> Float:
+    place = _turned(anatomy, position_mm)
+    distance = finder.distance_to_epicardium_mm(place)
+    if distance > _FARTHEST_SITE_MM:
+        raise InputError(_far(what, distance, "epicardium"))
+    return place
+
+
+def _far(what: str, distance_mm: float, surface: str) -> str:
+    return f"{what} lies {distance_mm:.0f} mm from the {surface}: give mm in the frame of the geometry file"
