@@ -17,11 +17,11 @@ def face_neighbours(tets: Int, n: int) -> Int:
     """
     tets = np.ascontiguousarray(tets, dtype=np.int32)
     out = np.full(tets.shape, -1, dtype=np.int32)
-    crowded = _face_neighbours(tets, n, out)
+    crowded: int = _face_neighbours(tets, n, out)
     if crowded >= 0:
         raise ValueError(
-            f"tets[{crowded}] = {tets[crowded].tolist()} shares a face with two others: tetrahedra overlap or occur twice; "
-            "remove the copies"
+            f"tets[{crowded}] = {tets[crowded].tolist()} shares a face with two others: tetrahedra overlap or "
+            "occur twice; remove the copies"
         )
     return out
 
@@ -40,7 +40,7 @@ def outer_faces(tets: Int, neighbours: Int) -> tuple[Int, Int]:
 
 
 def triangle_edges(triangles: Int) -> tuple[Int, Int, Int]:
-    """(3t, 2) edges with the smaller node first, sorted; (3t,) their triangle; (3t,) 1, 2, 3.. = which distinct edge."""
+    """(3t, 2) edges, smaller node first, sorted; (3t,) the triangle of each; (3t,) which distinct edge, from 0."""
     edges = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
     key = edges[:, 0] * (int(triangles.max()) + 1) + edges[:, 1]
     order = np.argsort(key, kind="stable")
@@ -50,7 +50,10 @@ def triangle_edges(triangles: Int) -> tuple[Int, Int, Int]:
 
 @njit(cache=True)
 def _face_neighbours(tets: Int, n: int, out: Int) -> int:
-    """Fill `out`; returns a tetrahedron with a face that three share, or -1. Faces meet in buckets of their smallest node."""
+    """Fill `out`; returns a tetrahedron with a face that three share, or -1.
+
+    Faces that may be the same meet in the bucket of their smallest node.
+    """
     m = len(tets)
     middle = np.empty(4 * m, dtype=np.int32)
     largest = np.empty(4 * m, dtype=np.int32)
@@ -77,7 +80,7 @@ def _face_neighbours(tets: Int, n: int, out: Int) -> int:
                 other = bucket[q]
                 if middle[one] == middle[other] and largest[one] == largest[other]:
                     if out[one // 4, one % 4] >= 0 or out[other // 4, other % 4] >= 0:
-                        return one // 4
+                        return int(one // 4)
                     out[one // 4, one % 4] = other // 4
                     out[other // 4, other % 4] = one // 4
     return -1

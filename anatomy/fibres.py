@@ -1,13 +1,13 @@
 """Rule-based fibres after Bayer, Blake, Plank, Trayanova 2012 [doi:10.1007/s10439-012-0593-5].
 
-In each tetrahedron three local frames are made of the apex-to-base direction and the direction through the wall, one seen
-from each surface. Each is turned by the helix angle (about the wall direction) and by the sheet angle (about
-the fibre), both of which change linearly through the wall, and the three are blended by spherical interpolation.
+In each tetrahedron a frame is made of the apex-to-base direction, the direction through the wall and the one across both
+(circumferential). It is turned by the helix angle about the wall direction, then by the sheet angle about the fibre.
 
-Deviation: the paper's own default helix angles are 40/-50 degrees; ours are +60/-60, as most later models take.
+Deviations: the paper's own default helix angles are 40/-50 degrees; ours are +60/-60, as most later models take. The paper
+turns one frame per surface and blends the turned frames by spherical interpolation, which takes the shorter way round: between
+angles more than 90 degrees apart the fibre would jump within the wall. We blend the wall directions (all frames share
+the apex-to-base direction) and the angles, which so change linearly from surface to surface, and turn once.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -15,6 +15,10 @@ from scipy.spatial.transform import Rotation
 from anatomy.arrays import Float, Int
 from anatomy.coordinates import WallFields
 from anatomy.laplace import LaplaceProblem
+
+
+# A field goes from 0 to 1 within some centimetres.
+_FLAT_PER_MM = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,61 +44,49 @@ def rule_based_fibres(
     Returns:
         two (m, 3) arrays of unit vectors at right angles.
     """
-    inside = {name: getattr(fields, name)[tets].mean(axis=1) for name in ("from_lv", "from_rv", "from_epicardium")}
-    up = problem.gradient(fields.apex_to_base)
-    left, right, outer = (problem.gradient(u) for u in (fields.from_lv, fields.from_rv, fields.from_epicardium))
+    from_lv, from_rv = (u[tets].mean(axis=1) for u in (fields.from_lv, fields.from_rv))
+    total = from_lv + from_rv
+    to_right = np.divide(from_rv, total, out=np.zeros_like(total), where=total > 0)
+    outward = fields.from_epicardium[tets].mean(axis=1)
 
-    total = inside["from_lv"] + inside["from_rv"]
-    to_right = np.divide(inside["from_rv"], total, out=np.zeros_like(total), where=total > 0)
-    helix_wall = angles.helix_endocardium * (1 - 2 * to_right)
-    sheet_wall = angles.sheet_endocardium * (1 - 2 * to_right)
-    outward = inside["from_epicardium"]
-    helix_depth = angles.helix_endocardium * (1 - outward) + angles.helix_epicardium * outward
-    sheet_depth = angles.sheet_endocardium * (1 - outward) + angles.sheet_epicardium * outward
+    up = _unit(_recovered(problem, fields.apex_to_base, tets))
+    away_from_lv, to_rv, to_outside = (
+        _unit(_across(_recovered(problem, u, tets), up))
+        for u in (-fields.from_lv, fields.from_rv, fields.from_epicardium)
+    )
+    wall = _unit((1 - to_right)[:, None] * away_from_lv + to_right[:, None] * to_rv)
+    # Through the right free wall that direction points inwards; seen from outside, both angles change their sign.
+    side = np.where(np.einsum("ij,ij->i", wall, to_outside) < 0, -1.0, 1.0)
+    through = _unit(((1 - outward) * side)[:, None] * wall + outward[:, None] * to_outside)
+    through = np.where(through.any(axis=1)[:, None], through, _any_normal(up))
 
-    seen_from_lv = _turned_frame(up, -left, helix_wall, sheet_wall)
-    seen_from_rv = _turned_frame(up, right, helix_wall, sheet_wall)
-    seen_from_outside = _turned_frame(up, outer, helix_depth, sheet_depth)
-    wall = _blend(seen_from_lv, seen_from_rv, to_right)
-    frame = Rotation.from_quat(_blend(wall, seen_from_outside, outward)).as_matrix()
-    return frame[:, :, 0], frame[:, :, 2]
-
-
-def _turned_frame(up: Float, through_wall: Float, helix_deg: Float, sheet_deg: Float) -> Float:
-    """(m, 4) quaternions of the frame (circumferential, up, through the wall), turned by both angles."""
-    longitudinal = _unit(up)
-    normal = through_wall - np.einsum("ij,ij->i", through_wall, longitudinal)[:, None] * longitudinal
-    normal = _unit(normal, fallback=_any_normal(longitudinal))
-    frame = np.stack([np.cross(longitudinal, normal), longitudinal, normal], axis=2)
-    turn = Rotation.from_euler("ZX", np.column_stack([helix_deg, -sheet_deg]), degrees=True)
-    quaternions: Float = (Rotation.from_matrix(frame) * turn).as_quat()
-    return quaternions
+    endocardial = (1 - outward) * side * (1 - 2 * to_right)
+    helix = angles.helix_endocardium * endocardial + angles.helix_epicardium * outward
+    sheet = angles.sheet_endocardium * endocardial + angles.sheet_epicardium * outward
+    frame = np.stack([np.cross(up, through), up, through], axis=2)
+    turned = frame @ Rotation.from_euler("ZX", np.column_stack([helix, -sheet]), degrees=True).as_matrix()
+    return turned[:, :, 0], turned[:, :, 2]
 
 
-def _blend(start: Float, end: Float, share: Float) -> Float:
-    """Spherical interpolation to whichever of the four frames that mean the same axes lies nearest to `end`."""
-    x, y, z, w = start.T
-    same_axes = np.stack([start, np.stack([w, z, -y, -x], 1), np.stack([-z, w, x, -y], 1), np.stack([y, -x, w, -z], 1)])
-    closeness = np.einsum("vij,ij->vi", same_axes, end)
-    best = np.abs(closeness).argmax(axis=0)
-    pick = np.arange(len(end))
-    cosine = closeness[best, pick]
-    near = same_axes[best, pick] * np.where(cosine < 0, -1.0, 1.0)[:, None]
-    arc = np.arccos(np.clip(np.abs(cosine), 0, 1))
-    small = arc < 1e-6
-    sine = np.where(small, 1.0, np.sin(arc))
-    first = np.where(small, 1 - share, np.sin((1 - share) * arc) / sine)
-    second = np.where(small, share, np.sin(share * arc) / sine)
-    return _unit(first[:, None] * near + second[:, None] * end)
+def _recovered(problem: LaplaceProblem, u: Float, tets: Int) -> Float:
+    """(m, 3) slopes of a nodal field; where it is flat (all corners on one surface), the mean of the neighbours' slopes."""
+    slopes = problem.gradient(u)
+    flat = ~(np.linalg.norm(slopes, axis=1) > _FLAT_PER_MM)
+    sums = np.column_stack([np.bincount(tets.ravel(), np.repeat(slopes[:, k], 4), minlength=len(u)) for k in range(3)])
+    slopes[flat] = sums[tets[flat]].mean(axis=1)
+    return slopes
 
 
-def _unit(vectors: Float, fallback: Float | None = None) -> Float:
-    """Unit vectors; where a gradient vanishes (apex, surface junctions), the fallback or the first axis."""
-    lengths = np.linalg.norm(vectors, axis=1)
-    other = np.broadcast_to(np.eye(vectors.shape[1])[0], vectors.shape) if fallback is None else fallback
-    flat = lengths < 1e-12
-    units: Float = np.where(flat[:, None], other, vectors / np.where(flat, 1.0, lengths)[:, None])
-    return units
+def _across(vectors: Float, axes: Float) -> Float:
+    """(m, 3) the part of each vector at right angles to a unit axis."""
+    part: Float = vectors - np.einsum("ij,ij->i", vectors, axes)[:, None] * axes
+    return part
+
+
+def _unit(vectors: Float) -> Float:
+    """Unit vectors; zero where there is no direction."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
 
 
 def _any_normal(units: Float) -> Float:

@@ -1,7 +1,7 @@
 """Label maps: which voxel of an image is which part of the heart, and how the ids of others become ours.
 
-ACDC and M&Ms number the same three parts 1, 2, 3, with the two bloods the other way round. Ids cannot tell them apart, so the
-shape does: the muscle wraps the left ventricle and only lies along the right one.
+ACDC and M&Ms number the same three parts 1, 2, 3, with the two bloods the other way round. Ids cannot tell them apart,
+so the shape does: the muscle wraps the left ventricle and only lies along the right one.
 
 Units: mm. Frame: LPS patient space.
 """
@@ -22,7 +22,7 @@ MIN_VOXEL_MM = 0.1
 MAX_VOXEL_MM = 15.0
 # No public convention labels the wall of the right ventricle; about 3 mm is our choice.
 RV_WALL_MM = 3.0
-# With a labelled wall, background meets the right ventricle's blood at the valves alone (7 % of its surface in our example).
+# With a labelled wall, background meets the right blood at the valves alone (7 % of its surface in a real heart).
 MAX_OPEN_RV_SHARE = 0.25
 
 
@@ -57,7 +57,7 @@ class LabelMap:
         axes_mm: (3, 3), column k is the step of index k; the columns stand at right angles.
 
     Raises:
-        ValueError: for an image that is not 3-D, unknown ids, implausible voxels, a missing part, or bloods that are swapped.
+        ValueError: for an image that is not 3-D, unknown ids, implausible voxels, a missing part, or swapped bloods.
     """
 
     labels: NDArray[np.uint8]
@@ -153,10 +153,10 @@ def write_label_map(path: str | os.PathLike[str], label_map: LabelMap) -> None:
 def with_rv_wall(label_map: LabelMap, wall_mm: float = RV_WALL_MM) -> tuple[LabelMap, bool]:
     """The map with a wall around the right ventricle, and whether that wall had to be made up.
 
-    A wall counts as labelled where background covers at most a quarter of the right blood's surface. Otherwise background
-    within `wall_mm` of the right blood becomes myocardium. Nothing in such a map says where the valves are, so the wall
-    stays open at the base: no wall is made beyond the level at which the left blood opens to the background, nor
-    within `wall_mm` of the right blood's own basal end.
+    A wall counts as labelled where background covers at most a quarter of the right blood's surface. Otherwise
+    background within `wall_mm` of the right blood becomes myocardium. Nothing in such a map says where the valves are,
+    so the wall stays open at the base: no wall is made beyond the level at which the left blood opens to the
+    background, nor within `wall_mm` of the right blood's own basal end.
     """
     labels, spacing = label_map.labels, label_map.spacing_mm
     contacts = _contacts(labels, Label.RV_BLOOD)
@@ -232,8 +232,8 @@ def _check_parts(labels: NDArray[np.uint8]) -> None:
         if part not in present:
             name = part.name.replace("_", " ").replace("BLOOD", "blood").replace("MYOCARDIUM", "myocardium")
             raise ValueError(
-                f"no voxel is {name} (our id {part:d}); the map holds our ids {present}. Check the label convention, and that "
-                "both ventricles are labelled"
+                f"no voxel is {name} (our id {part:d}); the map holds our ids {present}. Check the label "
+                "convention, and that both ventricles are labelled"
             )
 
 
@@ -245,11 +245,10 @@ def _check_bloods(labels: NDArray[np.uint8]) -> None:
         shares.append(sum(contacts[part] for part in MUSCLE) / max(sum(contacts.values()), 1))
     left, right = shares
     if left < 0.5:
-        swapped = right > left
+        cause = "the two bloods look swapped (M&Ms order?)" if right > left else "the labels are not those of a heart"
         raise ValueError(
-            f"muscle covers {left:.0%} of the left ventricle's blood and {right:.0%} of the right one's, and it should wrap the "
-            f"left: {'the two bloods look swapped (M&Ms order?)' if swapped else 'the labels are not those of a heart'}; "
-            "check the label convention"
+            f"muscle covers {left:.0%} of the left ventricle's blood and {right:.0%} of the right one's, and it should "
+            f"wrap the left: {cause}; check the label convention"
         )
     if right > left and _ring_share(labels, Label.RV_BLOOD) > _ring_share(labels, Label.LV_BLOOD):
         raise ValueError(
@@ -270,7 +269,7 @@ def _contacts(labels: NDArray[np.uint8], part: Label) -> dict[Label, int]:
 
 
 def _ring_share(labels: NDArray[np.uint8], blood: Label) -> float:
-    """Muscle volume that lies nearer to this blood than to the other, as a share of all muscle per voxel of blood surface."""
+    """How many muscle voxels lie nearer to this blood than to the other, per voxel face of this blood's surface."""
     other = Label.RV_BLOOD if blood is Label.LV_BLOOD else Label.LV_BLOOD
     muscle = np.isin(labels, MUSCLE)
     to_blood = ndimage.distance_transform_edt(labels != blood)

@@ -1,11 +1,11 @@
 """Tetrahedra that fill the inside of a level set: isosurface stuffing.
 
-A body-centred cubic lattice covers the shape. Lattice points that lie close to the surface move onto it; the tetrahedra that
-the surface still cuts are clipped, and what lies inside is kept. Warping first is what keeps slivers out.
+A body-centred cubic lattice covers the shape. Lattice points that lie close to the surface move onto it; the tetrahedra
+that the surface still cuts are clipped, and what lies inside is kept. Warping first is what keeps slivers out.
 
-Source: Labelle & Shewchuk 2007, doi:10.1145/1276377.1276448 (uniform version, with their warping thresholds). Deviation: the
-diagonal of a clipped quadrilateral starts at its smallest node number, which is all that is needed for two neighbours to agree;
-their proven angle bounds (10.7 to 164.8 degrees) use another rule, so here the angles are observed, not proven.
+Source: Labelle & Shewchuk 2007, doi:10.1145/1276377.1276448 (uniform version, their warping thresholds). Deviation: the
+diagonal of a clipped quadrilateral starts at its smallest node number, all that is needed for two neighbours to agree;
+their proven bounds of the angles use another rule, so here the angles (13 to 152 degrees) are observed, not proven.
 
 Units: mm.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from anatomy.arrays import Bool, Float, Int
+from anatomy.arrays import Float, Int
 from anatomy.manifold import make_manifold
 
 # A lattice edge is 1 cell long or sqrt(3)/2; over the edges of a tetrahedron the mean is 0.911 cells.
@@ -38,8 +38,8 @@ def stuff_lattice(level_set: LevelSet, low_mm: Float, high_mm: Float, edge_mm: f
         edge_mm: mean edge length of the tetrahedra.
 
     Returns:
-        (n, 3) nodes and (m, 4) int32 tetrahedra of positive volume: one face-connected piece, whose boundary is a closed
-        surface without pinches. Smaller pieces are dropped.
+        (n, 3) nodes and (m, 4) int32 tetrahedra of positive volume: one face-connected piece, whose boundary is a
+        closed surface without pinches. Smaller pieces are dropped.
 
     Raises:
         ValueError: where nothing lies inside, or the lattice would be too large for memory.
@@ -233,7 +233,7 @@ def _cut(inside: int, outside: int, n: int) -> int:
 
 @njit(cache=True)
 def _split_wedge(w: NDArray[np.int64], out: NDArray[np.int64], row: int) -> None:
-    """Three tetrahedra of the wedge with triangles 0 1 2 and 3 4 5; each side's diagonal starts at its smallest node."""
+    """Three tetrahedra of the wedge 0 1 2 - 3 4 5; each side's diagonal starts at its smallest node."""
     first = 0
     for k in range(1, 6):
         if w[k] < w[first]:

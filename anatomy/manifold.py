@@ -1,7 +1,7 @@
 """One piece with a simple boundary: what a heart's mesh must be before anything is solved on it.
 
-Where two sheets of a mesh touch in a single edge or node, a flux could pass through nothing, and a walk over the surface cannot
-tell which sheet it is on. Such pinches are cut open by removing the fewest tetrahedra around them.
+Where two sheets of a mesh touch in a single edge or node, a flux could pass through nothing, and a walk over the
+surface cannot tell which sheet it is on. Such pinches are cut open by removing the fewest tetrahedra around them.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def make_manifold(nodes_mm: Float, tets: Int) -> tuple[Float, Int]:
         drop = _to_drop(tets, volumes, neighbours, pinched)
         tets, volumes = tets[~drop], volumes[~drop]
     raise ValueError(
-        f"{len(pinched)} places of the mesh are pinched to a point: the wall is thinner than the edges; use shorter edges"
+        f"{len(pinched)} places of the mesh are pinched: the wall is thinner than the edges; use shorter edges"
     )
 
 

@@ -1,8 +1,8 @@
 """From a label map to a tetrahedral mesh of the ventricular muscle with a tagged boundary.
 
-The muscle's signed distance, smoothed a little, is the level set that `anatomy.lattice` fills; its level is shifted until the mesh
-holds as much muscle as the label map. Walls too thin for the edges are thickened, so that they keep no holes. What a boundary face borders is read from the labels just outside it. The openings of the
-bloods are never capped: the rim of muscle around them is the base.
+The muscle's signed distance is what `anatomy.walls` fills, to the volume of the label map. What a boundary face borders is
+read from the labels just outside it. The openings of the bloods are never capped: the rim of muscle around them is the
+base.
 
 Units: mm.
 """
@@ -12,30 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from anatomy.arrays import Bool, Byte, Float, Int, frozen
+from anatomy.arrays import Byte, Float, Int, frozen
 from anatomy.boundary import boundary_triangles, triangle_edges
-from anatomy.heart import HeartMesh, Surface, Tissue, tet_volumes_mm3
+from anatomy.heart import HeartMesh, Surface, Tissue
 from anatomy.labels import MUSCLE, Label, LabelMap, with_rv_wall
-from anatomy.lattice import LevelSet, stuff_lattice
+from anatomy.walls import fill_walls
 
 EDGE_MM = 1.5
-# Removes the steps of the voxels; measured on a real heart it costs 0.5 % of the volume, which the shift gives back.
-_SMOOTHING_VOXELS = 0.7
 # Muscle that faces the background this close to where a blood opens to it is the base.
 _RIM_MM = 3.0
 # Slices thicker than this many in-plane voxels are interpolated first.
 _MAX_ANISOTROPY = 1.5
-# A wall thinner than this gets holes from the lattice, or from voxels that meet in corners only: it is thickened to it.
-# Found by trying edges of 1 to 2 mm on a real heart with a right wall of 1 to 4 voxels.
-_MIN_WALL_EDGES = 1.75
-_MIN_WALL_VOXELS = 2.6
-# A lattice loses volume where the surface is curved; more than this is given back by a second try, much more is refused.
-_VOLUME_TOLERANCE = 0.01
-_MAX_VOLUME_ERROR = 0.05
 # Smaller contacts of blood and background are holes in the labelling, not valves.
 _MIN_OPENING_MM2 = 50.0
+_SPECK_SHARE = 0.05
 
 _SEEN_AS = {
     Label.LV_BLOOD: Surface.LV_ENDOCARDIUM,
@@ -82,9 +75,8 @@ def mesh_label_map(label_map: LabelMap, edge_mm: float = EDGE_MM) -> LabelledMes
     outside, nearest_in = ndimage.distance_transform_edt(~muscle, sampling=spacing, return_indices=True)
     # Half a voxel each way: the surface lies between voxels, not on them.
     half = spacing.min() / 2
-    distance = ndimage.gaussian_filter(np.where(muscle, half - inside, outside - half), _SMOOTHING_VOXELS)
-    thin = _thin_walls(muscle, spacing, max(_MIN_WALL_EDGES * edge_mm, _MIN_WALL_VOXELS * spacing.min()))
-    nodes, tets = _stuffed(distance, thin, spacing, edge_mm, walled.muscle_mm3)
+    distance = np.where(muscle, half - inside, outside - half)
+    nodes, tets = fill_walls(distance, spacing, edge_mm, walled.muscle_mm3)
 
     triangles = boundary_triangles(tets)
     seen = grid.labels[tuple(nearest_out)]
@@ -100,66 +92,6 @@ def mesh_label_map(label_map: LabelMap, edge_mm: float = EDGE_MM) -> LabelledMes
     return LabelledMesh(mesh=mesh, tissue=tissue, rv_wall_made=made)
 
 
-def _stuffed(distance: Float, thin: Float, spacing: Float, edge_mm: float, volume_mm3: float) -> tuple[Float, Int]:
-    """Tetrahedra inside the union of both level sets, of about the wanted volume."""
-    high = (np.array(distance.shape) - 1) * spacing
-    wanted = volume_mm3
-    for last in (False, True):
-        level = _at_volume(distance, thin, spacing, wanted)
-        nodes, tets = stuff_lattice(_sampler(level, spacing), np.zeros(3), high, edge_mm)
-        volume = float(tet_volumes_mm3(nodes, tets).sum())
-        if last or abs(volume / volume_mm3 - 1) <= _VOLUME_TOLERANCE:
-            break
-        wanted += volume_mm3 - volume
-    if abs(volume / volume_mm3 - 1) > _MAX_VOLUME_ERROR:
-        raise ValueError(
-            f"edges of {edge_mm:g} mm give {volume / 1e3:.1f} mL of muscle, the labels hold {volume_mm3 / 1e3:.1f} mL: the walls "
-            "are too thin for such edges; use shorter ones"
-        )
-    return nodes, tets
-
-
-def _thin_walls(muscle: Bool, spacing: Float, wall_mm: float) -> Float:
-    """A level set, negative within `wall_mm / 2` of the middle of every wall that is thinner than `wall_mm`.
-
-    A wall is w voxels thin where no cube of w + 1 muscle voxels fits.
-    """
-    step = spacing.min()
-    level = np.full(muscle.shape, wall_mm)
-    for w in range(1, int(np.ceil(wall_mm / step))):
-        fits = ndimage.minimum_filter(muscle, size=w + 1, mode="constant")
-        # An even window is not centred: the way back has to be shifted the other way.
-        covered = ndimage.maximum_filter(fits, size=w + 1, origin=-(w % 2), mode="constant")
-        thin = muscle & ~covered
-        if thin.any():
-            away = ndimage.distance_transform_edt(~thin, sampling=spacing)
-            level = np.minimum(level, away - (wall_mm - (w - 1) * step) / 2)
-    return ndimage.gaussian_filter(level, _SMOOTHING_VOXELS)
-
-
-def _at_volume(distance: Float, thin_walls: Float, spacing: Float, volume_mm3: float) -> Float:
-    """The union of both level sets, the first one shifted until the inside measures `volume_mm3`."""
-
-    def volume(shift: float) -> float:
-        depth = -np.minimum(distance[near] - shift, thin_walls[near]) / spacing.min()
-        return float(np.clip(depth + 0.5, 0, 1).sum() * np.prod(spacing))
-
-    near = np.minimum(distance, thin_walls) < 2 * spacing.min()
-    low, high = -spacing.min(), spacing.min()
-    for _ in range(12):
-        middle = (low + high) / 2
-        low, high = (middle, high) if volume(middle) < volume_mm3 else (low, middle)
-    return np.minimum(distance - (low + high) / 2, thin_walls)
-
-
-def _sampler(values: Float, spacing: Float) -> LevelSet:
-    def level_set(points: Float) -> Float:
-        sampled: Float = ndimage.map_coordinates(values, (points / spacing).T, order=1, mode="nearest")
-        return sampled
-
-    return level_set
-
-
 def _tagged(nodes: Float, triangles: Int, seen: NDArray[np.uint8], labels: NDArray[np.uint8], spacing: Float) -> Byte:
     """(t,) what each face borders: the label half a voxel outside of it, and the base around the openings."""
     a, b, c = (nodes[triangles[:, k]] for k in range(3))
@@ -168,12 +100,13 @@ def _tagged(nodes: Float, triangles: Int, seen: NDArray[np.uint8], labels: NDArr
     centres = (a + b + c) / 3
     label = _at(seen, centres + normals * spacing.min() / 2, spacing)
     surface = np.select([label == one for one in _SEEN_AS], list(_SEEN_AS.values())).astype(np.int8)
-    surface = _without_specks(triangles, surface)
+    surface = _without_specks(triangles, centres, surface)
     outside = surface == Surface.EPICARDIUM
     opening = _opening_voxels(labels, spacing)
     if len(opening):
         away, _ = cKDTree(opening * spacing).query(centres, distance_upper_bound=_RIM_MM)
         surface[outside & np.isfinite(away)] = Surface.BASE
+        surface = _without_specks(triangles, centres, surface)
     # Where endocardium meets epicardium there is a rim, however sharp: the base has no gaps.
     endocardium = np.unique(triangles[np.isin(surface, (Surface.LV_ENDOCARDIUM, Surface.RV_ENDOCARDIUM))])
     surface[outside & np.isin(triangles, endocardium).any(axis=1)] = Surface.BASE
@@ -189,17 +122,19 @@ def _opening_voxels(labels: NDArray[np.uint8], spacing: Float) -> NDArray[np.int
     return np.argwhere(large[piece])
 
 
-def _without_specks(triangles: Int, surface: Byte, rounds: int = 3) -> Byte:
-    """Each face takes the tag that two of its three neighbours agree on."""
-    _, triangle, _ = triangle_edges(triangles)
-    pairs = triangle.reshape(-1, 2)
+def _without_specks(triangles: Int, centres: Float, surface: Byte) -> Byte:
+    """Small patches of a tag take the tag of the nearest face of a large one: they come from single voxels."""
+    edges_of = triangle_edges(triangles)[1].reshape(-1, 2)
+    one, other = edges_of[surface[edges_of[:, 0]] == surface[edges_of[:, 1]]].T
     t = len(triangles)
-    links = sparse.coo_matrix((np.ones(2 * len(pairs)), (pairs.ravel(), pairs[:, ::-1].ravel())), shape=(t, t)).tocsr()
-    for _ in range(rounds):
-        votes = np.stack([links @ (surface == kind).astype(np.float64) for kind in Surface], axis=1)
-        agreed = votes.max(axis=1) >= 2
-        surface = np.where(agreed, np.array(list(Surface))[votes.argmax(axis=1)], surface).astype(np.int8)
-    return surface
+    links = sparse.coo_matrix((np.ones(len(one), dtype=np.int8), (one, other)), shape=(t, t))
+    _, patch = connected_components(links, directed=False)
+    size = np.bincount(patch)[patch]
+    small = size < _SPECK_SHARE * np.bincount(surface)[surface]
+    _, nearest = cKDTree(centres[~small]).query(centres[small])
+    cleaned = surface.copy()
+    cleaned[small] = surface[~small][nearest]
+    return cleaned
 
 
 def _at(values: NDArray[np.uint8], points: Float, spacing: Float) -> NDArray[np.uint8]:

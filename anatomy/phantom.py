@@ -1,9 +1,11 @@
 """The ventricles of a patient who does not exist: a heart made of a few smooth shapes, as a label map.
 
-Both cavities are "eggs": two half-ellipsoids of different length that meet at a shared equator and are cut off by one
-tilted base plane, where blood meets background and nothing is capped. The left egg stands upright on the long axis. The right
-one leans over it, and what the left ventricle leaves of it is the crescent around the septum. Walls are what lies within
-their thickness of a cavity; grooves and corners are rounded. An infarct starts at the left endocardium and reaches to a given depth.
+Each cavity is an "egg" around an axis, of radius^2 = R^2 (1 - |t|^n) at the share t of the way from its widest level to
+its end: n = 2 upwards, an ellipsoid, and 1.5 downwards, which is more pointed. One tilted base plane cuts both open:
+there blood meets background, and nothing is capped. The left egg stands upright on the long axis. The right one leans
+over it, and what the left ventricle leaves of it is the crescent around the septum. A second egg bounds the left wall
+from outside; the right wall is what lies within its thickness of the right egg. Grooves and corners are rounded. An
+infarct starts at the left endocardium and reaches to a given depth.
 
 Sizes and ranges are our choices: a dilated, failing left ventricle such as cardiac resynchronization is offered for.
 There are no atria, valves, outflow tracts, papillary muscles or trabeculae.
@@ -24,26 +26,32 @@ from anatomy.orientation import REFERENCE_LONG_AXIS, REFERENCE_SEPTAL
 # A thinner wall than this would tear when it is meshed with edges of 1.5 mm.
 MIN_WALL_MM = 3.0
 MIN_AXES_ANGLE_DEGREES = 30.0
-# Our choices of shape. The widest level lies three tenths of the way from base to apex (a quarter in the one heart we measured).
+# Our choices of shape. How far from base to apex the widest level lies: about 0.3 in the one real heart we measured. Its
+# lower half is best met by n = 1.25; 1.5 leaves less of a crease at the widest level.
 EQUATOR_SHARE = 0.3
-# Where the right egg's axis crosses the equator and where it ends, in radii of the left cavity; it leans to the front on its way up.
+UPPER_POWER = 2.0
+LOWER_POWER = 1.5
+# How far the right egg's axis stands from the long axis at the widest level and at its tip, in radii of the left cavity,
+# and how much it leans to the front on its way up.
 RV_CENTRE_SHARE = 0.9
 RV_TIP_SHARE = 0.4
 RV_ANTERIOR_LEAN = 0.2
 FILLET_MM = 6.0
+# Below this a level is that of the middle of an egg, where the direction to its surface is undefined.
+TINY = 1e-6
 # Angle of the mid-septum where 0 is the inferior and 240 the anterior end of the septum, through the free wall.
 SEPTAL_ANGLE_DEGREES = 300.0
 
 # Uniform draws of `random_phantom`: our choices around the defaults.
 RANGES: dict[str, tuple[float, float]] = {
-    "lv_diameter_mm": (56.0, 70.0),
-    "lv_length_mm": (90.0, 106.0),
+    "lv_diameter_mm": (58.0, 72.0),
+    "lv_length_mm": (93.0, 108.0),
     "lv_opening_mm": (40.0, 48.0),
-    "lv_wall_mm": (8.0, 11.5),
+    "lv_wall_mm": (8.0, 10.5),
     "lv_apex_wall_mm": (5.0, 7.0),
-    "rv_length_mm": (74.0, 84.0),
-    "rv_width_mm": (30.0, 40.0),
-    "rv_span_mm": (68.0, 80.0),
+    "rv_length_mm": (78.0, 88.0),
+    "rv_width_mm": (33.0, 43.0),
+    "rv_span_mm": (74.0, 86.0),
     "rv_wall_mm": (3.3, 4.2),
     "base_tilt_degrees": (6.0, 18.0),
 }
@@ -64,13 +72,13 @@ TERRITORIES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Egg:
-    """An egg in the heart's own frame: origin on the long axis at the left equator; septal, anterior and basal coordinates.
+    """An egg in the heart's own frame: septal, anterior, basal coordinates from the middle of the left one's widest level.
 
     Attributes:
-        across_mm: its radii at the equator, septal and anterior.
-        up_mm: from the equator to the (cut-off) upper end.
-        down_mm: from the equator to the lower end.
-        septal_mm: how far its axis stands from the long axis at the equator.
+        across_mm: its radii at its widest, septal and anterior.
+        up_mm: from there to the (cut-off) upper end.
+        down_mm: from there to the lower end.
+        septal_mm: how far its axis stands from the long axis at the widest level.
         lean: septal and anterior shift of its axis per mm upwards.
     """
 
@@ -80,32 +88,34 @@ class _Egg:
     septal_mm: float = 0.0
     lean: tuple[float, float] = (0.0, 0.0)
 
-    def level(self, points: Float) -> Float:
-        """(n,) 0 at the centre, 1 on the surface."""
-        levels: Float = np.linalg.norm(self._scaled(points), axis=1)
-        return levels
+    def foot(self, points: Float) -> Float:
+        """(n, 3) the point of the surface outwards or inwards of each point; for an upright egg on the long axis."""
+        _, level, power = self._levels(points)
+        feet: Float = points / np.column_stack([level, level, level ** (2 / power)])
+        return feet
 
     def distance_mm(self, points: Float) -> Float:
         """(n,) to the surface, negative inside; to first order, (level - 1) / |grad level|."""
-        scaled = self._scaled(points)
-        level = np.maximum(np.linalg.norm(scaled, axis=1), 1e-6)
-        slope = scaled / self._radii(points)
-        slope[:, 2] -= slope[:, :2] @ np.array(self.lean)
-        steepness = np.maximum(np.linalg.norm(slope, axis=1), 1e-6 / self.down_mm)
-        distances: Float = level * (level - 1) / steepness
+        (septal, anterior, basal), level, power = self._levels(points)
+        length = np.where(basal > 0, self.up_mm, self.down_mm)
+        slope_septal, slope_anterior = septal / self.across_mm[0], anterior / self.across_mm[1]
+        slope_basal = power / 2 * np.sign(basal) * np.abs(basal) ** (power - 1) / length
+        slope_basal -= slope_septal * self.lean[0] + slope_anterior * self.lean[1]
+        steepness = np.sqrt(slope_septal**2 + slope_anterior**2 + slope_basal**2)
+        distances: Float = level * (level - 1) / np.maximum(steepness, TINY / self.down_mm)
         return distances
 
-    def _radii(self, points: Float) -> Float:
-        radii = np.empty_like(points)
-        radii[:, :2] = self.across_mm
-        radii[:, 2] = np.where(points[:, 2] > 0, self.up_mm, self.down_mm)
-        return radii
-
-    def _scaled(self, points: Float) -> Float:
-        centred = points.copy()
-        centred[:, :2] -= points[:, 2:] * np.array(self.lean)
-        centred[:, 0] -= self.septal_mm
-        return centred / self._radii(points)
+    def _levels(self, points: Float) -> tuple[tuple[Float, Float, Float], Float, Float]:
+        """Coordinates in units of the radii, the level (0 in the middle, 1 on the surface), and the power: each (n,)."""
+        septal, anterior, basal = points.T
+        scaled = (
+            (septal - self.septal_mm - self.lean[0] * basal) / self.across_mm[0],
+            (anterior - self.lean[1] * basal) / self.across_mm[1],
+            basal / np.where(basal > 0, self.up_mm, self.down_mm),
+        )
+        power = np.where(basal > 0, UPPER_POWER, LOWER_POWER)
+        level = np.sqrt(scaled[0] ** 2 + scaled[1] ** 2 + np.abs(scaled[2]) ** power)
+        return scaled, np.maximum(level, TINY), power
 
 
 def _direction(vector: Float) -> tuple[float, float, float]:
@@ -121,19 +131,21 @@ class Phantom:
         lv_diameter_mm: largest inner diameter of the left ventricle.
         lv_length_mm: its inner length, from the centre of the opening to the apex.
         lv_opening_mm: diameter of its opening at the base (mitral and aortic valve as one), across the long axis.
-        lv_wall_mm: thickness of its wall, septum included, at the equator; at least `MIN_WALL_MM`.
+        lv_wall_mm: thickness of its wall, septum included, at its widest; at least `MIN_WALL_MM`.
         lv_apex_wall_mm: thickness of its wall at the apex; at least `MIN_WALL_MM`.
-        rv_length_mm: inner length of the right ventricle along the left one's axis, from the base; less than the left one's.
-        rv_width_mm: from the septum to the inside of the right free wall, at the equator.
+        rv_length_mm: length of the right egg along the long axis, from the base; the cavity ends a little before, where
+            the septum closes it. At most 0.95 of the left ventricle's.
+        rv_width_mm: from the septum to the inside of the right free wall, at the left ventricle's widest level.
         rv_span_mm: inner diameter of the right ventricle from its inferior to its anterior side.
         rv_wall_mm: thickness of the right free wall; at least `MIN_WALL_MM`.
         base_tilt_degrees: how much the base plane rises towards the front, 0 to 30.
         long_axis: direction from apex to base in LPS, of any length.
-        septal: direction from the left to the right ventricle in LPS, of any length; only its part across the long axis counts.
+        septal: direction from the left to the right ventricle in LPS, of any length; only its part across the long axis
+            counts.
         scar_apicobasal: height of the infarct's centre, 0 at the apex, 1 at the base.
-        scar_angle_degrees: where it lies around the long axis, as `Coordinates.rotational` times 360: AHA inferior 0-60,
-            inferolateral -120, anterolateral -180, anterior -240, anteroseptal -300, inferoseptal -360 (straight angles here,
-            with the mid-septum at 300).
+        scar_angle_degrees: where it lies around the long axis, as `Coordinates.rotational` times 360. The AHA sectors:
+            0-60 inferior, -120 inferolateral, -180 anterolateral, -240 anterior, -300 anteroseptal, -360 inferoseptal.
+            Straight angles: the middle of the septum is 300.
         scar_radius_mm: of the dense core along the endocardium; 0: no infarct and no border zone.
         scar_transmurality: share of the wall's thickness that the core takes, from the endocardium; in (0, 1].
         border_zone_mm: width of the border zone around and beyond the core; 0: none.
@@ -142,21 +154,21 @@ class Phantom:
         ValueError: naming the size that breaks a rule.
     """
 
-    lv_diameter_mm: float = 64.0
-    lv_length_mm: float = 97.0
+    lv_diameter_mm: float = 66.0
+    lv_length_mm: float = 100.0
     lv_opening_mm: float = 44.0
-    lv_wall_mm: float = 9.5
+    lv_wall_mm: float = 9.0
     lv_apex_wall_mm: float = 6.0
-    rv_length_mm: float = 82.0
-    rv_width_mm: float = 36.0
-    rv_span_mm: float = 76.0
+    rv_length_mm: float = 88.0
+    rv_width_mm: float = 38.0
+    rv_span_mm: float = 80.0
     rv_wall_mm: float = 3.8
     base_tilt_degrees: float = 12.0
     long_axis: tuple[float, float, float] = _direction(REFERENCE_LONG_AXIS)
     septal: tuple[float, float, float] = _direction(REFERENCE_SEPTAL)
     scar_apicobasal: float = 0.55
     scar_angle_degrees: float = 90.0
-    scar_radius_mm: float = 18.0
+    scar_radius_mm: float = 20.0
     scar_transmurality: float = 0.6
     border_zone_mm: float = 4.0
 
@@ -175,15 +187,15 @@ class Phantom:
     def lv_cavity_ml(self) -> float:
         """Volume of the left ventricle's blood, in closed form.
 
-        Stretched to a unit ball, the upper half is cut by a plane at distance `cut` from the centre. Below that plane lies
-        half a ball and a slab, whatever the tilt; the plane does not reach the equator, so the slab is what the upper half keeps.
+        Stretched to a unit ball, the upper half is cut by a plane at distance `cut` from the centre. Below the plane lie
+        half the ball and a slab, whatever the tilt; as the plane stays above the widest level, the slab is what the upper
+        half keeps. The lower half integrates to n / (n + 1) of its cylinder.
         """
         egg = self._lv
         radius = egg.across_mm[0]
         cut = self._base_mm / np.hypot(egg.up_mm, self._base_rise * radius)
-        slab = np.pi * (cut - cut**3 / 3)
-        half = np.pi * 2 / 3
-        return float(radius**2 * (egg.up_mm * slab + egg.down_mm * half) / 1000)
+        height = egg.up_mm * (cut - cut**3 / 3) + egg.down_mm * LOWER_POWER / (LOWER_POWER + 1)
+        return float(np.pi * radius**2 * height / 1000)
 
     def labels_at(self, points_mm: Float) -> NDArray[np.uint8]:
         """What lies at each point.
@@ -228,7 +240,9 @@ class Phantom:
         n = (np.ceil(corners.max(axis=0) / voxel_mm) + 2 - low).astype(int)
         x, y, z = ((low[k] + np.arange(n[k])) * voxel_mm for k in range(3))
         slice_mm = np.stack(np.meshgrid(x, y, [0.0], indexing="ij"), axis=-1).reshape(-1, 3)
-        labels = np.stack([self.labels_at(slice_mm + [0, 0, height]).reshape(n[0], n[1]) for height in z], axis=-1)
+        labels = np.stack(
+            [self.labels_at(slice_mm + np.array([0, 0, height])).reshape(n[0], n[1]) for height in z], axis=-1
+        )
         heart = np.argwhere(labels)
         first, last = heart.min(axis=0) - 1, heart.max(axis=0) + 2
         return LabelMap(
@@ -293,10 +307,7 @@ class Phantom:
 
     def _tissue(self, points: Float, lv: Float, lv_outside: Float) -> NDArray[np.uint8]:
         """(n,) labels of points in the left wall, given their distances to its two surfaces."""
-        egg = self._lv
-        # A point's foot on the endocardium is where the ray from the centre of the egg to the point crosses it.
-        feet = points / egg.level(points)[:, None]
-        aside = np.linalg.norm(feet - self._scar_centre(), axis=1) - self.scar_radius_mm
+        aside = np.linalg.norm(self._lv.foot(points) - self._scar_centre(), axis=1) - self.scar_radius_mm
         beyond = lv - self.scar_transmurality * (lv - lv_outside)
         outside_core = np.maximum(aside, beyond)
         labels = np.full(len(points), Label.MYOCARDIUM, dtype=np.uint8)
@@ -308,8 +319,8 @@ class Phantom:
         """(3,) the point of the endocardium at the infarct's height and angle, in the heart's own frame."""
         egg = self._lv
         height = self.scar_apicobasal * self.lv_length_mm - egg.down_mm
-        end = egg.up_mm if height > 0 else egg.down_mm
-        radius = egg.across_mm[0] * np.sqrt(1 - (height / end) ** 2)
+        share, power = (height / egg.up_mm, UPPER_POWER) if height > 0 else (-height / egg.down_mm, LOWER_POWER)
+        radius = egg.across_mm[0] * np.sqrt(max(1 - share**power, 0.0))
         angle = np.radians(self.scar_angle_degrees - SEPTAL_ANGLE_DEGREES)
         return np.array([radius * np.cos(angle), -radius * np.sin(angle), height])
 
@@ -317,7 +328,7 @@ class Phantom:
 def random_phantom(rng: np.random.Generator) -> Phantom:
     """A phantom drawn from `RANGES`, turned by a little, with an infarct in one artery's territory or none.
 
-    All draws are uniform and independent, so that sizes do not go together as they do in people; same state of `rng`, same phantom.
+    Sizes are drawn independently, so they do not go together as they do in people. Same state of `rng`, same phantom.
     """
     sizes = {name: float(rng.uniform(*span)) for name, span in RANGES.items()}
     long_axis, septal = (
@@ -340,7 +351,7 @@ def random_phantom(rng: np.random.Generator) -> Phantom:
 
 
 def _smooth_max(one: Float, other: Float) -> Float:
-    """(n,) the larger value, raised by up to `FILLET_MM` / 4 where the two are close: it rounds the corner between two shapes."""
+    """(n,) the larger value, raised by up to `FILLET_MM` / 4 where both are close: this rounds the corner of two shapes."""
     near = np.maximum(FILLET_MM - np.abs(one - other), 0)
     larger: Float = np.maximum(one, other) + near**2 / (4 * FILLET_MM)
     return larger
@@ -362,7 +373,7 @@ def _check(phantom: Phantom) -> None:
         ("lv_opening_mm", 0.4 * p.lv_diameter_mm, 0.9 * p.lv_diameter_mm),
         ("lv_wall_mm", MIN_WALL_MM, 25),
         ("lv_apex_wall_mm", MIN_WALL_MM, 25),
-        ("rv_length_mm", 0.6 * p.lv_length_mm, p.lv_length_mm),
+        ("rv_length_mm", 0.6 * p.lv_length_mm, 0.95 * p.lv_length_mm),
         ("rv_width_mm", 15, 70),
         ("rv_span_mm", p.lv_diameter_mm, 1.5 * p.lv_diameter_mm),
         ("rv_wall_mm", MIN_WALL_MM, 12),
@@ -388,9 +399,9 @@ def _check(phantom: Phantom) -> None:
     for name in ("long_axis", "septal"):
         if np.shape(getattr(p, name)) != (3,) or not np.linalg.norm(getattr(p, name)) > 0:
             raise ValueError(f"{name} = {getattr(p, name)}, need a direction of three numbers, not all zero")
-    cosine = abs(_unit(np.array(p.long_axis)) @ _unit(np.array(p.septal)))
+    cosine = float(abs(_unit(np.array(p.long_axis)) @ _unit(np.array(p.septal))))
     if cosine > np.cos(np.radians(MIN_AXES_ANGLE_DEGREES)):
         raise ValueError(
-            f"septal lies {np.degrees(np.arccos(min(cosine, 1))):.0f} degrees from long_axis, need at least "
+            f"septal lies {np.degrees(np.arccos(min(cosine, 1.0))):.0f} degrees from long_axis, need at least "
             f"{MIN_AXES_ANGLE_DEGREES:g}: the right ventricle lies beside the left one"
         )

@@ -6,6 +6,7 @@ veins really run differs; whatever rests on this tree says so.
 Units: mm.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ _NARROWEST_MM = 1.0
 _STEP_MM = 2.0
 
 
-def template_tree(heart: Heart, *, present: tuple[str, ...] | None = None) -> VenousTree:
+def template_tree(heart: Heart, tributaries: Sequence[Tributary] = TRIBUTARIES) -> VenousTree:
     """A stand-in: average veins laid on the epicardium of this heart through its coordinates.
 
     The coronary sinus runs in the atrioventricular groove from the inferior insertion of the right ventricle to the
@@ -94,18 +95,16 @@ def template_tree(heart: Heart, *, present: tuple[str, ...] | None = None) -> Ve
 
     Args:
         heart: in patient space.
-        present: names of the tributaries to lay; all four where not given.
+        tributaries: which veins to lay, in the order in which the sinus meets them; all four where not given.
 
     Raises:
-        ValueError: if `present` names an unknown vein, or the free wall is too small to carry a vein.
+        ValueError: if no tributary is given.
     """
-    unknown = set(present or ()) - {vein.name for vein in TRIBUTARIES}
-    if unknown:
-        raise ValueError(f"unknown vein {min(unknown)!r}; the template has {[vein.name for vein in TRIBUTARIES]}")
-    veins = [vein for vein in TRIBUTARIES if present is None or vein.name in present]
+    if not tributaries:
+        raise ValueError("a venous tree needs at least one tributary")
     surface = _Epicardium(heart)
     groove = surface.curve(
-        _GROOVE_APICOBASAL, np.linspace(_OSTIUM_ROTATIONAL, max(v.rotational for v in TRIBUTARIES), 80)
+        _GROOVE_APICOBASAL, np.linspace(_OSTIUM_ROTATIONAL, max(v.rotational for v in tributaries), 80)
     )
     wide, narrow = _SINUS_DIAMETERS_MM
     along = _arc_length(groove)
@@ -113,7 +112,7 @@ def template_tree(heart: Heart, *, present: tuple[str, ...] | None = None) -> Ve
     points = [surface.lifted(groove, radii[0])]
     parents: list[Int] = [np.arange(-1, len(groove) - 1, dtype=np.int32)]
     labels = [np.zeros(len(groove))]
-    for number, vein in enumerate(veins, start=1):
+    for number, vein in enumerate(tributaries, start=1):
         course = surface.curve(np.linspace(_GROOVE_APICOBASAL, vein.ends_at, 60), vein.rotational)
         mouth = int(np.linalg.norm(groove - course[0], axis=1).argmin())
         course = course[_arc_length(course) > _STEP_MM]
@@ -129,7 +128,7 @@ def template_tree(heart: Heart, *, present: tuple[str, ...] | None = None) -> Ve
         parent=np.concatenate(parents),
         radius_mm=np.concatenate(radii),
         vein=np.concatenate(labels),
-        names=(CORONARY_SINUS, *(vein.name for vein in veins)),
+        names=(CORONARY_SINUS, *(vein.name for vein in tributaries)),
         is_template=True,
     )
 

@@ -95,7 +95,11 @@ class LeadField:
                 )
             field = away / distance[:, None] ** 3
             current = sigma.across_s_per_m * np.einsum("mik,mk->mi", gradients, field)
-            current += (sigma.along_s_per_m - sigma.across_s_per_m) * along * np.einsum("mk,mk->m", heart.fibres, field)[:, None]
+            current += (
+                (sigma.along_s_per_m - sigma.across_s_per_m)
+                * along
+                * np.einsum("mk,mk->m", heart.fibres, field)[:, None]
+            )
             per_tet = -volumes[:, None] * current / (4 * np.pi * sigma.body_s_per_m)
             weights.append(np.bincount(heart.tets.ravel(), weights=per_tet.ravel(), minlength=len(heart.nodes_mm)))
         self._weights = np.array(weights)

@@ -141,7 +141,9 @@ def fit_twins(
                 ecg=ecg,
                 qrs=qrs,
                 qrs_error_ms=error,
-                correlation=None if recorded is None or target is None else lead_correlation(recorded, target, ecg, qrs),
+                correlation=None
+                if recorded is None or target is None
+                else lead_correlation(recorded, target, ecg, qrs),
                 at_bound=at_bound,
                 fits=error is None or abs(error) <= rules.tolerance_ms,
                 _solver=solver,
@@ -158,7 +160,9 @@ def lead_correlation(recorded: Ecg, recorded_qrs: QrsBounds, simulated: Ecg, sim
     """
     window = np.arange(0.0, max(recorded_qrs.duration_ms, simulated_qrs.duration_ms), 1.0)
     pairs = zip(
-        _window(recorded, recorded_qrs.onset_ms + window), _window(simulated, simulated_qrs.onset_ms + window), strict=True
+        _window(recorded, recorded_qrs.onset_ms + window),
+        _window(simulated, simulated_qrs.onset_ms + window),
+        strict=True,
     )
     return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
 

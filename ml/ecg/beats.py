@@ -1,7 +1,7 @@
 """From a recording to one representative beat: R peaks, then the median over the beats that look alike.
 
 Deviations from textbook averaging: beats are aligned to a fraction of a sample, so that averaging does not widen the
-QRS; the reference is the beat most like all others (the medoid), so that a first ectopic beat cannot become the template.
+QRS; the reference is the beat most like all others (the medoid), so that no ectopic beat becomes the template.
 
 Units: mV, ms.
 """
@@ -39,7 +39,7 @@ def find_r_peaks(ecg: Ecg) -> Int:
     from sleepecg import detect_heartbeats  # slow to import
 
     main = _main_component(ecg)
-    found = np.asarray(detect_heartbeats(main, ecg.rate_hz), dtype=np.int64)
+    found = detect_heartbeats(main, ecg.rate_hz).tolist() if np.ptp(main) > 0 else []
     reach = round(60.0 / ecg.step_ms)
     peaks = [max(i - reach, 0) + int(np.abs(main[max(i - reach, 0) : i + reach + 1]).argmax()) for i in found]
     if not peaks:
@@ -48,7 +48,7 @@ def find_r_peaks(ecg: Ecg) -> Int:
 
 
 def median_beat(ecg: Ecg) -> Ecg:
-    """The median over the aligned, similar beats of a recording, from before P to after T; R has no fixed place in it.
+    """The median over the aligned, similar beats of a recording, from before P to after T.
 
     One averaged beat comes back unchanged.
 
@@ -57,7 +57,7 @@ def median_beat(ecg: Ecg) -> Ecg:
     """
     if ecg.is_beat:
         return ecg
-    peaks_ms = find_r_peaks(ecg) * ecg.step_ms
+    peaks_ms: Float = find_r_peaks(ecg).astype(np.float64) * ecg.step_ms
     rr_ms = float(np.median(np.diff(peaks_ms))) if len(peaks_ms) > 1 else np.inf
     before_ms, after_ms = min(_BEFORE_SHARE * rr_ms, _BEFORE_MS), min(_AFTER_SHARE * rr_ms, _AFTER_MS)
     # Room for the shift of the alignment at both ends.
@@ -66,7 +66,8 @@ def median_beat(ecg: Ecg) -> Ecg:
     if not peaks_ms.size:
         raise ValueError(f"no complete beat in {ecg.duration_ms / 1000:.1f} s; record at least 3 s")
     signal = CubicSpline(ecg.time_ms, without_wander(ecg), axis=1)
-    peaks_ms, alike = _aligned(signal, peaks_ms, ecg.step_ms)
+    reach_ms = min(_COMPARED_MS, before_ms, after_ms)
+    peaks_ms, alike = _aligned(signal, peaks_ms, reach_ms, ecg.step_ms)
     times_ms = np.arange(-round(before_ms / ecg.step_ms), round(after_ms / ecg.step_ms) + 1) * ecg.step_ms
     beats: Float = signal(peaks_ms[alike, None] + times_ms)  # (leads, beats, samples)
     return Ecg(leads=ecg.leads, signal_mv=np.median(beats, axis=1), rate_hz=ecg.rate_hz)
@@ -86,15 +87,16 @@ def _main_component(ecg: Ecg) -> Float:
     signal = sosfiltfilt(band, ecg.independent_mv(), axis=1)
     _, vectors = np.linalg.eigh(signal @ signal.T)
     main: Float = vectors[:, -1] @ signal
-    return main * np.sign(main[np.abs(main).argmax()])
+    return main if main[np.abs(main).argmax()] >= 0 else -main
 
 
-def _aligned(signal: CubicSpline, peaks_ms: Float, step_ms: float) -> tuple[Float, Int]:
+def _aligned(signal: CubicSpline, peaks_ms: Float, reach_ms: float, step_ms: float) -> tuple[Float, Int]:
     """R times moved to fit the most typical beat, and the numbers of the beats that look like it."""
-    window_ms = np.arange(-_COMPARED_MS, _COMPARED_MS, step_ms)
+    window_ms = np.arange(-reach_ms, reach_ms, step_ms)
     template = _normalised(signal(peaks_ms[:, None] + window_ms))
     template = template[np.median(template @ template.T, axis=1).argmax()]
-    shifts_ms = np.arange(-_MAX_SHIFT_MS, _MAX_SHIFT_MS + step_ms / 2, step_ms)
+    most = int(_MAX_SHIFT_MS / step_ms)
+    shifts_ms = np.arange(-most, most + 1) * step_ms
     match = np.stack([_normalised(signal(peaks_ms[:, None] + window_ms + s)) @ template for s in shifts_ms], axis=1)
     best = np.clip(match.argmax(axis=1), 1, len(shifts_ms) - 2)
     rows = np.arange(len(best))

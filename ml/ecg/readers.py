@@ -1,4 +1,4 @@
-"""Reading and writing ECG files: WFDB (`.hea` with its signal file) and CSV (`time_ms`, then one column per lead in mV).
+"""ECG files: WFDB (`.hea` with its signal file) and CSV (`time_ms`, then one column per lead in mV).
 
 A file is refused, never repaired: a flat lead, a gap in time or a unit that cannot be right ends in one line of text.
 
@@ -37,7 +37,7 @@ def read_ecg(path: Path | str) -> Ecg:
     reader = {".hea": _read_wfdb, ".csv": _read_csv}.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
-            f"cannot read an ECG from {path.suffix or 'a file without ending'}; give a WFDB header (.hea) or a table (.csv)"
+            f"cannot read an ECG from {path.suffix or 'a file without ending'}; give a WFDB header (.hea) or a .csv"
         )
     if not path.is_file():
         raise FileNotFoundError(f"no file {path.name}")
@@ -65,14 +65,14 @@ def check_plausible(ecg: Ecg) -> None:
     if flat.size:
         i = int(flat[0])
         raise ValueError(
-            f"lead {ecg.leads[i]} is flat: {ecg.signal_mv[i, 0]:g} mV throughout ({flat.size} of {len(ecg.leads)} leads "
-            "are). Leave a lead that was not recorded out of the file."
+            f"lead {ecg.leads[i]} is flat: {ecg.signal_mv[i, 0]:g} mV throughout ({flat.size} of {len(ecg.leads)} "
+            "leads are). Leave a lead that was not recorded out of the file."
         )
     i = int(spans_mv.argmax())
     if spans_mv[i] > MAX_SPAN_MV:
         raise ValueError(
-            f"lead {ecg.leads[i]} spans {spans_mv[i]:.4g} mV from peak to peak, need at most {MAX_SPAN_MV:g}; looks like "
-            "microvolts: divide by 1000"
+            f"lead {ecg.leads[i]} spans {spans_mv[i]:.4g} mV from peak to peak, need at most {MAX_SPAN_MV:g}; looks "
+            "like microvolts: divide by 1000"
         )
     if spans_mv[i] < MIN_SPAN_MV:
         raise ValueError(
@@ -133,16 +133,16 @@ def _step_ms(time_ms: Float) -> float:
     back = np.flatnonzero(steps <= 0)
     if back.size:
         raise ValueError(
-            f"time_ms does not rise from row {back[0] + 1} to {back[0] + 2} ({back.size} of {steps.size} steps do not); "
-            "sort the rows"
+            f"time_ms does not rise from row {back[0] + 1} to {back[0] + 2} ({back.size} of {steps.size} do not). "
+            "Sort the rows."
         )
     step = float(time_ms[-1] - time_ms[0]) / steps.size
     off_grid = np.abs(time_ms - time_ms[0] - step * np.arange(time_ms.size))
     if off_grid.max() > _GRID_TOLERANCE * step:
         i = int(np.abs(steps - np.median(steps)).argmax())
         raise ValueError(
-            f"time_ms must rise in equal steps: from row {i + 1} to {i + 2} it rises by {steps[i]:.6g} ms, elsewhere by "
-            f"{np.median(steps):.6g} ms. Resample the ECG, or cut it where samples are missing."
+            f"time_ms must rise in equal steps: from row {i + 1} to {i + 2} it rises by {steps[i]:.6g} ms, elsewhere "
+            f"by {np.median(steps):.6g} ms. Resample the ECG, or cut it where samples are missing."
         )
     return step
 

@@ -60,8 +60,8 @@ class Ecg:
         if not np.isfinite(signal).all():
             bad = np.argwhere(~np.isfinite(signal))
             raise ValueError(
-                f"lead {leads[bad[0, 0]]} has {signal[tuple(bad[0])]} at sample {bad[0, 1]} ({len(bad)} of {signal.size} "
-                "samples are not finite). Cut the ECG to a stretch without gaps."
+                f"lead {leads[bad[0, 0]]} has {signal[tuple(bad[0])]} at sample {bad[0, 1]} ({len(bad)} of "
+                f"{signal.size} samples are not finite). Cut the ECG to a stretch without gaps."
             )
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
             raise ValueError(
@@ -80,12 +80,12 @@ class Ecg:
     @property
     def duration_ms(self) -> float:
         """How long the ECG lasts: samples times step."""
-        return self.signal_mv.shape[1] * self.step_ms
+        return float(self.signal_mv.shape[1] * self.step_ms)
 
     @property
     def time_ms(self) -> Float:
         """(n_samples,) when each sample was taken, from 0."""
-        return np.arange(self.signal_mv.shape[1]) * self.step_ms
+        return np.arange(self.signal_mv.shape[1], dtype=np.float64) * self.step_ms
 
     @property
     def is_beat(self) -> bool:
@@ -100,7 +100,8 @@ class Ecg:
         """
         if name not in self.leads:
             raise ValueError(f"no lead {name!r}; there are {', '.join(self.leads)}")
-        return self.signal_mv[self.leads.index(name)]
+        row: Float = self.signal_mv[self.leads.index(name)]
+        return row
 
     def resampled(self, rate_hz: float) -> "Ecg":
         """The same ECG at another rate, by cubic splines; what a lower rate cannot carry is filtered out first."""

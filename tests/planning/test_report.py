@@ -1,6 +1,5 @@
 import copy
 import html.parser
-import json
 import re
 import sys
 from pathlib import Path
@@ -14,6 +13,8 @@ from twin.planning.report import pictures as pictures_module
 from twin.planning.report.figures import bullseye_figure, svg
 from twin.planning.report.page import headline, number, span, write_report
 from twin.planning.report.pictures import CAPTIONS, Picture, render_pictures
+from twin.planning.report.scenes import helix_angles_deg, load, scar_beneath
+from twin.planning.report.views import direction_letters, view_of
 
 EVIL = "<script>alert(1)</script>"
 TINY_PNG = b"\x89PNG\r\n\x1a\n"
@@ -296,9 +297,58 @@ def test_a_program_that_is_not_there_costs_only_the_pictures(tmp_path: Path, mon
     assert "did not start" in result.warnings[0]
 
 
-def test_a_broken_heart_file_is_named_without_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "heart.vtu").write_text("<VTKFile>")
+def test_files_that_cannot_be_drawn_are_the_warning_not_the_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import sys; sys.stderr.write('noise\\nheart.vtu holds no mesh\\n'); sys.exit(3)"
+    monkeypatch.setattr(pictures_module, "_COMMAND", (sys.executable, "-c", code))
     result = render_pictures(tmp_path / "heart.vtu", None, [], tmp_path / "out", timeout_s=60)
-    assert result.pictures == ()
-    assert "heart.vtu holds no mesh" in result.warnings[0]
-    assert str(tmp_path) not in json.dumps(result.warnings)
+    assert result.warnings == ("No pictures of the heart: heart.vtu holds no mesh.",)
+
+
+def test_a_truncated_heart_file_is_refused_and_named_without_its_folder(tmp_path: Path) -> None:
+    small_heart(tmp_path / "heart.vtu")
+    whole = pv.read(tmp_path / "heart.vtu")
+    whole.cell_data.pop("fibre")
+    whole.save(tmp_path / "bare.vtu")
+    with pytest.raises(ValueError, match=r"^bare\.vtu has no cell array fibre"):
+        load(tmp_path / "bare.vtu", None, [])
+    pv.UnstructuredGrid().save(tmp_path / "empty.vtu")
+    with pytest.raises(ValueError, match=r"^empty\.vtu holds no mesh"):
+        load(tmp_path / "empty.vtu", None, [])
+
+
+def test_scar_is_shown_where_the_wall_beneath_holds_it_and_not_through_the_cavity(tmp_path: Path) -> None:
+    small_heart(tmp_path / "heart.vtu")
+    scene = load(tmp_path / "heart.vtu", None, [])
+    kinds = scar_beneath(scene)
+    x = np.asarray(scene.skin.cell_centers().points)[:, 0]
+    assert (kinds[np.asarray(scene.skin.cell_data["surface"]) == 3] == -1).all()
+    outer = np.asarray(scene.skin.cell_data["surface"]) == 2
+    assert (kinds[outer & (x > 20)] == 2).all()
+    assert (kinds[outer & (x < -5)] == 0).all()
+
+
+def test_a_fibre_that_rises_to_the_right_seen_from_outside_has_a_positive_helix_angle() -> None:
+    """Seen from the front (-y) with the base on top, right is +x; so +x +z is a right-handed helix."""
+    outward, axis = np.array([[0.0, -2.0, 0.0]]), np.array([0.0, 0.0, 1.0])
+    for degrees in (-60.0, -20.0, 0.0, 45.0):
+        angle = np.radians(degrees)
+        fibre = np.array([[np.cos(angle), 0.0, np.sin(angle)]])
+        np.testing.assert_allclose(helix_angles_deg(fibre, outward, axis), degrees, atol=1e-12)
+        np.testing.assert_allclose(helix_angles_deg(-fibre, outward, axis), degrees, atol=1e-12)
+
+
+def test_from_the_front_the_left_of_the_patient_is_on_the_right_of_the_picture() -> None:
+    points = np.array([[-50.0, -50.0, -50.0], [50.0, 50.0, 50.0]])
+    front = view_of(points, np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0]))
+    assert (direction_letters(front.right), direction_letters(front.above)) == ("L", "H")
+    np.testing.assert_allclose(front.flat_mm(np.array([[10.0, 0.0, 5.0]])), [[10.0, 5.0]], atol=1e-12)
+    behind = view_of(points, np.array([1.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))
+    assert set(direction_letters(behind.right)) == {"R", "P"}
+
+
+def test_a_view_holds_every_point() -> None:
+    points = np.random.default_rng(5).normal(loc=(100.0, 0.0, -40.0), scale=30.0, size=(50, 3))
+    view = view_of(points, np.array([1.0, 0.4, -0.3]), np.array([0.0, 0.0, 1.0]))
+    assert np.abs(view.flat_mm(points)).max() < view.half_mm

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from anatomy.labels import CONVENTIONS
 from ml.ecg.readers import read_ecg
 from ml.ecg.recording import Ecg
-from twin.planning.settings import SettingsError, read_yaml, validated
+from twin.planning.errors import InputError, SettingsError
+from twin.planning.settings import read_yaml, validated
 
 GEOMETRY_NAMES = ("heart.vtu", "heart.vtk", "heart.pts", "labels.nii.gz", "labels.nii", "surfaces.vtp")
 ECG_NAMES = ("ecg.hea", "ecg.csv")
@@ -26,10 +27,6 @@ ECG_NAMES = ("ecg.hea", "ecg.csv")
 UNREAD_NAMES = ("ct", "ct.nii.gz", "lge", "lge.nii.gz", "veins.nii.gz", "torso.stl", "ecg.dcm", "ecg.xml", "ecg.npz")
 
 Point = tuple[float, float, float]
-
-
-class InputError(ValueError):
-    """An input that cannot be used: file, fault and cure in one line."""
 
 
 class Clinical(BaseModel):
@@ -59,6 +56,7 @@ class PatientFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    virtual: bool = False
     labels: Literal[tuple(CONVENTIONS)] = "acdc"  # type: ignore[valid-type]
     clinical: Clinical = Clinical()
     lead: dict[str, Any] = {}
@@ -186,7 +184,9 @@ def _read_sites(path: Path) -> tuple[UserSite, ...]:
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise InputError(f"{path.name}: cannot be read as CSV: {fault}") from None
     if not rows or not set(columns) <= set(rows[0]):
-        raise InputError(f"{path.name}: needs at least one line and the columns {', '.join(columns)} (and `vein` if known)")
+        raise InputError(
+            f"{path.name}: needs at least one line and the columns {', '.join(columns)} (and `vein` if known)"
+        )
     sites: list[UserSite] = []
     for number, row in enumerate(rows, start=2):
         try:

@@ -16,13 +16,9 @@ from anatomy.fibres import FibreAngles
 from twin.activation import CaptureLatency
 from twin.conduction import Conduction
 from twin.personalise import FitRules
-
+from twin.planning.errors import SettingsError
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class SettingsError(ValueError):
-    """Settings that cannot be used; one line per fault."""
 
 
 def _no_unknown_keys(kind: type) -> BeforeValidator:

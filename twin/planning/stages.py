@@ -9,23 +9,27 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anatomy.arrays import Float
 from anatomy.axes import heart_axes
+from anatomy.boundary import tag_boundary
 from anatomy.build import complete_heart
 from anatomy.formats import read_heart_file, read_surface_file
 from anatomy.heart import Heart, HeartMesh, Surface
 from anatomy.labels import read_label_map, with_rv_wall
-from anatomy.meshing import mesh_label_map, mesh_surface
+from anatomy.meshing import mesh_label_map
 from anatomy.orientation import RigidTransform, alignment, misorientations
 from anatomy.sites import PacingSite, SiteFinder, node_by_coordinates
+from anatomy.surface_meshing import mesh_surface
 from anatomy.torso import Electrodes, electrodes_by_rule, read_electrodes
 from anatomy.vein_template import template_tree
 from anatomy.veins import VenousTree, read_veins
-from twin.planning.patient import InputError, Patient, reading
+from twin.planning.errors import InputError
+from twin.planning.patient import Patient, reading
 from twin.planning.settings import Settings
 
 # Farther than this from the epicardium a place is not a lead on this heart but a wrong frame or unit.
@@ -75,12 +79,32 @@ def stage_key(stage: str, hashes: Mapping[str, str], settings: Mapping[str, Any]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
-    """Heart, electrodes and veins of a patient, with stand-ins for what is missing."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BuiltHeart:
+    """A heart made of one geometry file, in LPS patient space; the other fields as in `Anatomy`."""
+
+    heart: Heart
+    turned: RigidTransform | None
+    stand_ins: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def build_heart(source: Path, convention: str, settings: Settings) -> BuiltHeart:
+    """A simulation-ready heart from a mesh, a label map or closed tagged surfaces.
+
+    Args:
+        source: told apart by its name: `.nii` and `.nii.gz` are labels, `.vtp`, `.stl`, `.obj` and `.ply` surfaces,
+            `.vtu`, `.vtk` and `.pts` meshes.
+        convention: what the ids of a label map mean.
+        settings: edge length and fibre angles.
+
+    Raises:
+        InputError: if the file cannot be used.
+    """
     stand_ins: list[str] = []
     warnings: list[str] = []
-    with reading(patient.geometry):
-        mesh, given, wall_made = _mesh(patient, settings)
+    with reading(source):
+        mesh, given, wall_made = _mesh(source, convention, settings)
         axes = heart_axes(mesh)
         faults = misorientations(axes)
         turned = alignment(axes) if faults else None
@@ -93,6 +117,13 @@ def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
         stand_ins.append("fibres by rule (Bayer 2012)")
     if wall_made:
         stand_ins.append("right ventricular wall of even thickness around its blood")
+    return BuiltHeart(heart=heart, turned=turned, stand_ins=tuple(stand_ins), warnings=tuple(warnings))
+
+
+def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
+    """Heart, electrodes and veins of a patient, with stand-ins for what is missing."""
+    built = build_heart(patient.geometry, patient.file.labels, settings)
+    heart, turned, stand_ins = built.heart, built.turned, list(built.stand_ins)
 
     if patient.electrodes:
         with reading(patient.electrodes):
@@ -119,7 +150,7 @@ def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
         veins=veins,
         turned=turned,
         stand_ins=tuple(stand_ins),
-        warnings=tuple(warnings),
+        warnings=built.warnings,
     )
 
 
@@ -158,19 +189,26 @@ def find_candidates(patient: Patient, anatomy: Anatomy, settings: Settings) -> C
     )
 
 
-def _mesh(patient: Patient, settings: Settings) -> tuple[HeartMesh, dict[str, Any], bool]:
+def _mesh(path: Path, convention: str, settings: Settings) -> tuple[HeartMesh, dict[str, Any], bool]:
     """The mesh, what the file knows of its tissue and fibres, and whether the right wall had to be made up."""
-    path = patient.geometry
-    if path.name.startswith("labels"):
-        labels, wall_made = with_rv_wall(read_label_map(path, patient.file.labels))
+    if path.name.endswith((".nii", ".nii.gz")):
+        labels, wall_made = with_rv_wall(read_label_map(path, convention))
         meshed = mesh_label_map(labels, edge_mm=settings.edge_mm)
         return meshed.mesh, {"tissue": meshed.tissue}, wall_made
-    if path.name.startswith("surfaces"):
-        surface = read_surface_file(path)
-        return mesh_surface(surface, edge_mm=settings.edge_mm), {}, False
+    if path.suffix in (".vtp", ".stl", ".obj", ".ply"):
+        closed = read_surface_file(path)
+        if closed.surface is None:
+            raise ValueError(
+                f"has no tags; give every triangle a `surface`: {', '.join(f'{s} {s.name}' for s in Surface)}"
+            )
+        return mesh_surface(closed.nodes_mm, closed.triangles, closed.surface, settings.edge_mm), {}, False
     file = read_heart_file(path)
+    triangles, surface = file.triangles, file.surface
+    if triangles is None or surface is None:
+        triangles, surface = tag_boundary(file.nodes_mm, file.tets)
+    mesh = HeartMesh(nodes_mm=file.nodes_mm, tets=file.tets, triangles=triangles, surface=surface)
     given = {name: getattr(file, name) for name in ("tissue", "fibres", "sheets")}
-    return file.mesh(), {name: values for name, values in given.items() if values is not None}, False
+    return mesh, {name: values for name, values in given.items() if values is not None}, False
 
 
 def _turned(anatomy: Anatomy, position_mm: tuple[float, float, float]) -> Float:

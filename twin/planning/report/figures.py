@@ -14,6 +14,7 @@ Figures are built without pyplot, so that no global state is touched and threads
 import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import ceil, floor
 from pathlib import Path
 from types import MappingProxyType
 
@@ -42,6 +43,7 @@ CURVE_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73")
 TIME_COLOURS = "viridis_r"  # early bright and warm, late dark, the order that mapping systems use
 
 _MM_PER_INCH = 25.4
+_MM_PER_MS = SPEED_MM_PER_S / 1000.0
 _MARGIN_MM = 5.0
 _MARK_MM = 10.0  # room of the calibration mark at the left of each row
 _HEADER_MM = 10.0
@@ -70,14 +72,14 @@ def ecg_figure(traces: Sequence[tuple[str, Ecg]], *, qrs: tuple[float, float] | 
     if not 1 <= len(traces) <= len(CURVE_COLOURS):
         raise ValueError(f"an ECG figure shows 1 to {len(CURVE_COLOURS)} traces, got {len(traces)}")
     shown_ms = min(LONGEST_SHOWN_MS, max(float(ecg.time_ms[-1]) for _, ecg in traces))
-    column_mm = 5.0 * max(1.0, np.ceil(_mm(shown_ms) / 5.0))
+    column_mm = 5.0 * max(1, ceil(_MM_PER_MS * shown_ms / 5.0))
     reach_mv = [_row_reach_mv(row, traces, shown_ms) for row in ECG_ROWS]
     if not any(high > low for low, high in reach_mv):
         names = ", ".join(name for name, _ in traces)
         raise ValueError(f"none of the 12 standard leads has a signal in {names}; check the lead names")
     gain = 10.0 if max(10.0 * (high - low) for low, high in reach_mv) <= _TALLEST_ROW_MM else 5.0
     # Whole 5 mm squares above and below each baseline keep the baselines on thick lines.
-    rows = [(5 * np.floor(gain * low / 5 - 0.2), 5 * np.ceil(gain * high / 5 + 0.6)) for low, high in reach_mv]
+    rows = [(5 * floor(gain * low / 5 - 0.2), 5 * ceil(gain * high / 5 + 0.6)) for low, high in reach_mv]
     width = max(90.0, _MARGIN_MM * 2 + _MARK_MM + 4 * column_mm + 3 * _GAP_MM)
     height = _HEADER_MM + _MARGIN_MM + sum(high - low for low, high in rows)
     figure, axes = _paper(width, height)
@@ -91,13 +93,15 @@ def ecg_figure(traces: Sequence[tuple[str, Ecg]], *, qrs: tuple[float, float] | 
             left = _MARGIN_MM + _MARK_MM + column * (column_mm + _GAP_MM)
             if qrs is not None:
                 for instant in qrs:
-                    x = left + float(_mm(instant))
-                    axes.plot([x, x], [baseline + low + 1, baseline + high - 4], color="#888888", lw=0.4, dashes=(3, 2))
+                    at = left + _MM_PER_MS * instant
+                    axes.plot(
+                        [at, at], [baseline + low + 1, baseline + high - 4], color="#888888", lw=0.4, dashes=(3, 2)
+                    )
             for (name, ecg), colour in zip(traces, CURVE_COLOURS, strict=False):
                 if lead not in ecg.leads:
                     continue
                 inside = ecg.time_ms <= shown_ms
-                x = left + _mm(ecg.time_ms[inside])
+                x = left + _MM_PER_MS * ecg.time_ms[inside]
                 y = baseline + gain * ecg.lead(lead)[inside]
                 axes.plot(x, y, color=colour, lw=0.7, solid_joinstyle="round", gid=f"{name}-{lead}", zorder=3)
             axes.text(left, baseline + high - 0.8, lead, fontsize=6.5, weight="bold", va="top", zorder=4)
@@ -175,7 +179,7 @@ def bullseye_figure(
 
 
 def segment_geometry() -> dict[int, tuple[float, float, float, float]]:
-    """Per segment 1 to 17: start and end angle in degrees (from the right, counter-clockwise), inner and outer radius."""
+    """Per segment 1 to 17: start and end angle (degrees from the right, counter-clockwise), inner and outer radius."""
     geometry = {}
     for (first, count), (outer, inner) in zip(_RINGS, pairwise(_RADII), strict=True):
         span = 360.0 / count
@@ -215,10 +219,6 @@ def _paper(width_mm: float, height_mm: float) -> tuple[Figure, Axes]:
         lines = [((x, 0), (x, height_mm)) for x in xs] + [((0, y), (width_mm, y)) for y in ys]
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=thickness, zorder=1), autolim=False)
     return figure, axes
-
-
-def _mm(time_ms: float | Float) -> float | Float:
-    return time_ms * (SPEED_MM_PER_S / 1000.0)
 
 
 def _row_reach_mv(row: tuple[str, ...], traces: Sequence[tuple[str, Ecg]], shown_ms: float) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """One self-contained page of a plan: everything inside, nothing fetched, nothing run.
 
 Whatever comes from the patient's files is escaped by the template engine; only the SVG figures, which we drew
-ourselves, go in as they are. A content security policy forbids scripts and every request, so that a mistake here stays harmless.
+ourselves, go in as they are. A content security policy forbids scripts and every request, so that a mistake here stays
+harmless.
 """
 
 import base64

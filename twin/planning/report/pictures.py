@@ -21,7 +21,7 @@ BAD_FILE = 3  # exit code of `scenes` for files that cannot be drawn; its last l
 CAPTIONS = {
     "activation_intrinsic.png": (
         "Activation in the patient's own rhythm",
-        "The heart from the front and from the left and behind, coloured by activation time in the patient's own rhythm.",
+        "The heart from the front and from the left and behind, coloured by activation time in the own rhythm.",
     ),
     "activation_best.png": (
         "Activation when paced from the first-ranked site",
@@ -29,7 +29,7 @@ CAPTIONS = {
     ),
     "veins.png": (
         "Veins, candidate sites and scar",
-        "The outside of the heart with coronary veins, numbered candidate sites, reachable or not, and scar in the wall.",
+        "The outside of the heart with its veins, numbered candidate sites, reachable or not, and scar in the wall.",
     ),
     "fibres.png": (
         "Fibres",

@@ -30,7 +30,7 @@ Actor = tuple[pv.DataSet, dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class View:
-    """A parallel projection: unit vectors to the camera, to the right and up; middle and half the side of the picture."""
+    """A parallel projection: unit vectors to the camera, right and up; middle and half the side of the picture."""
 
     towards: Float
     right: Float
@@ -111,9 +111,10 @@ def sheet(panels: int) -> tuple[Figure, list[Axes]]:
 
 def legend(figure: Figure, handles: Sequence[Artist], names: Sequence[str], *, right: bool = False) -> None:
     """Below the panels, in the middle or at the right."""
-    place = "lower right" if right else "lower center"
-    figure.legend(handles, names, loc=place, ncols=5, fontsize=8.5, frameon=False, handlelength=1.2)
+    place: Any = "lower right" if right else "lower center"
+    figure.legend(list(handles), list(names), loc=place, ncols=5, fontsize=8.5, frameon=False, handlelength=1.2)
 
 
 def save(figure: Figure, path: Path) -> None:
+    """Write a sheet as PNG; the same sheet gives the same bytes."""
     figure.savefig(path, dpi=170, metadata={"Software": None})

@@ -1,0 +1,133 @@
+"""What a file of a heart held, before it is a `Heart`: the tetrahedra, and whatever else was there.
+
+Units: mm, whatever the file's own unit was.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from anatomy.arrays import Byte, Float, Int, frozen
+from anatomy.heart import tet_volumes_mm3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeartFile:
+    """The content of a file; `None` where the file said nothing.
+
+    Attributes:
+        nodes_mm: (n, 3) nodes that a tetrahedron uses.
+        tets: (m, 4) int32; those that came inverted are turned.
+        triangles: (t, 3) int32 tagged surface triangles.
+        surface: (t,) int8, a `Surface` per triangle.
+        fibres: (m, 3) unit vectors as the file gave them.
+        sheets: (m, 3) unit vectors.
+        tissue: (m,) int8, a `Tissue` per tetrahedron.
+        point_arrays: further values per node, by name.
+
+    Raises:
+        ValueError: for no tetrahedra, numbers that are not finite, unknown nodes, or vectors not of unit length.
+    """
+
+    nodes_mm: Float
+    tets: Int
+    triangles: Int | None = None
+    surface: Byte | None = None
+    fibres: Float | None = None
+    sheets: Float | None = None
+    tissue: Byte | None = None
+    point_arrays: Mapping[str, Float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        nodes = frozen(self.nodes_mm, np.float64, name="nodes", shape=(None, 3))
+        tets = frozen(self.tets, np.int32, name="tets", shape=(None, 4))
+        if not len(tets):
+            raise ValueError("the file holds no tetrahedra: it may be empty or truncated, or a surface (mesh it first)")
+        _check_numbers("tets", tets, len(nodes))
+        used = np.unique(tets)
+        number = np.full(len(nodes), -1, dtype=np.int32)
+        number[used] = np.arange(len(used))
+        set_(self, "nodes_mm", frozen(nodes[used], np.float64, name="nodes", shape=(None, 3)))
+        set_(self, "tets", _turned(self.nodes_mm, number[tets]))
+        if (self.triangles is None) != (self.surface is None):
+            raise ValueError("triangles and their surface tags come together: the file has one without the other")
+        if self.triangles is not None and self.surface is not None:
+            triangles = frozen(self.triangles, np.int32, name="triangles", shape=(None, 3))
+            _check_numbers("triangles", triangles, len(nodes))
+            triangles = number[triangles]
+            _check_numbers("triangles", triangles, len(used))
+            set_(self, "triangles", frozen(triangles, np.int32, name="triangles", shape=(None, 3)))
+            set_(self, "surface", frozen(self.surface, np.int8, name="surface", shape=(len(triangles),)))
+        m = len(tets)
+        for name in ("fibres", "sheets"):
+            if (vectors := getattr(self, name)) is not None:
+                vectors = frozen(vectors, np.float64, name=name, shape=(m, 3))
+                _check_unit(name, vectors)
+                set_(self, name, vectors)
+        if self.tissue is not None:
+            set_(self, "tissue", frozen(self.tissue, np.int8, name="tissue", shape=(m,)))
+        arrays = {}
+        for name, values in self.point_arrays.items():
+            per_node = np.asarray(values, dtype=np.float64)
+            if len(per_node) != len(nodes):
+                raise ValueError(f"point array {name!r} has {len(per_node)} values for {len(nodes)} nodes")
+            arrays[name] = per_node[used]
+            arrays[name].flags.writeable = False
+        set_(self, "point_arrays", arrays)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SurfaceFile:
+    """A triangulated surface as a file gave it.
+
+    Attributes:
+        nodes_mm: (n, 3).
+        triangles: (t, 3) int32.
+        surface: (t,) int8, a `Surface` per triangle, 0 where the file gave none that is known; None without any tags.
+
+    Raises:
+        ValueError: for no triangles, numbers that are not finite, or unknown nodes.
+    """
+
+    nodes_mm: Float
+    triangles: Int
+    surface: Byte | None = None
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "nodes_mm", frozen(self.nodes_mm, np.float64, name="nodes", shape=(None, 3)))
+        set_(self, "triangles", frozen(self.triangles, np.int32, name="triangles", shape=(None, 3)))
+        if not len(self.triangles):
+            raise ValueError("the file holds no triangles: it may be empty or truncated")
+        _check_numbers("triangles", self.triangles, len(self.nodes_mm))
+        if self.surface is not None:
+            set_(self, "surface", frozen(self.surface, np.int8, name="surface", shape=(len(self.triangles),)))
+
+
+def _turned(nodes: Float, tets: Int) -> Int:
+    """The order of a tetrahedron's nodes carries no meaning in files; here it makes volumes positive."""
+    inverted = tet_volumes_mm3(nodes, tets) < 0
+    tets[inverted, :2] = tets[inverted, 1::-1]
+    turned: Int = frozen(tets, np.int32, name="tets", shape=(None, 4))
+    return turned
+
+
+def _check_numbers(name: str, cells: Int, n: int) -> None:
+    bad = np.flatnonzero(((cells < 0) | (cells >= n)).any(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"{name}[{bad[0]}] names a node that no tetrahedron has, or outside 0..{n - 1} ({bad.size} of {len(cells)} "
+            "do): the file is damaged or counts from 1"
+        )
+
+
+def _check_unit(name: str, vectors: Float) -> None:
+    lengths = np.linalg.norm(vectors, axis=1)
+    bad = np.flatnonzero(np.abs(lengths - 1) > 1e-3)
+    if bad.size:
+        raise ValueError(
+            f"{name}[{bad[0]}] has length {lengths[bad[0]]:.4g}, need 1 ({bad.size} of {len(vectors)} tetrahedra). "
+            "Divide the vectors by their lengths, or leave the array out to have fibres made by rule."
+        )

@@ -1,0 +1,178 @@
+"""The command line: parse, call the library, write. Exit codes: 0 all well, 2 wrong usage or settings, 3 input cannot be
+used, 4 the environment lacks something, 130 interrupted.
+
+Data goes to stdout, log and errors to stderr. Heavy modules are imported by the commands that need them.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RESEARCH_USE = "Research use only: not a medical device, not for diagnosis or treatment."
+
+app = typer.Typer(
+    name="crt-twin",
+    help=f"Digital twins of the heart for planning cardiac resynchronization therapy. {RESEARCH_USE}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+ecg_app = typer.Typer(help="Electrocardiograms.", no_args_is_help=True)
+app.add_typer(ecg_app, name="ecg")
+
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Edge = Annotated[float | None, typer.Option("--edge-mm", metavar="MM", help="Edge length of the mesh.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crt-twin {version('crt-twin')}. {RESEARCH_USE}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def plan(
+    patient: Annotated[Path, typer.Argument(metavar="PATIENT", help="A patient folder.")],
+    out: Out,
+    settings: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML of settings.")] = None,
+    edge_mm: Edge = None,
+    rhythm: Annotated[str | None, typer.Option(metavar="NAME", help="auto, normal, lbbb or rbbb.")] = None,
+    pictures: Annotated[bool | None, typer.Option("--pictures/--no-pictures", help="Draw the heart.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank the pacing sites of one patient: plan.json, sites.csv, heart.vtu, report.html, provenance.json."""
+    with _exit_codes(quiet):
+        from twin.planning.plan import plan_patient
+        from twin.planning.settings import SettingsError, read_yaml
+
+        given = {"edge_mm": edge_mm, "rhythm": rhythm, "pictures": pictures}
+        layers: list[tuple[str, dict[str, Any]]] = []
+        if settings is not None:
+            layers.append((settings.name, read_yaml(settings, SettingsError)))
+        layers.append(("command line", {name: value for name, value in given.items() if value is not None}))
+        _report(plan_patient(patient, out, layers).content, out, as_json)
+
+
+@app.command()
+def demo(
+    out: Out,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which virtual patient.")] = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Make a virtual patient in DIR/patient and plan it into DIR/plan."""
+    with _exit_codes(quiet):
+        from twin.planning.plan import plan_patient
+        from twin.planning.virtual import write_virtual_patient
+
+        write_virtual_patient(out / "patient", seed)
+        _report(plan_patient(out / "patient", out / "plan").content, out / "plan", as_json=False)
+
+
+@app.command()
+def heart(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Labels, tagged surfaces or a mesh.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The heart.vtu to write.")],
+    edge_mm: Edge = None,
+    labels: Annotated[str, typer.Option(metavar="NAME", help="What the label ids mean.")] = "acdc",
+    quiet: Quiet = False,
+) -> None:
+    """Build a simulation-ready heart: tetrahedra, surfaces, coordinates, fibres."""
+    with _exit_codes(quiet):
+        from anatomy.formats import write_heart
+        from twin.planning.settings import Settings, merged_settings
+        from twin.planning.stages import build_heart
+
+        given = {} if edge_mm is None else {"edge_mm": edge_mm}
+        chosen: Settings = merged_settings(("command line", given))
+        built = build_heart(source, labels, chosen)
+        write_heart(out, built.heart, {})
+        for warning in built.warnings:
+            logging.getLogger("crt-twin").warning(warning)
+        typer.echo(f"{len(built.heart.nodes_mm)} nodes, {len(built.heart.tets)} tetrahedra: {out}")
+
+
+@ecg_app.command()
+def measure(
+    sources: Annotated[list[Path], typer.Argument(metavar="FILE|DIR...", help="ECGs, or folders of them.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Heart rate and QRS duration of recordings, with their diagnosis codes where they name some."""
+    with _exit_codes(quiet):
+        from twin.planning.ecg_table import measure_files
+
+        rows = measure_files(sources)
+        if as_json:
+            typer.echo(json.dumps(rows, indent=1))
+            return
+        typer.echo("file\tqrs_ms\theart_rate_bpm\tsnomed_codes")
+        for row in rows:
+            rate = "" if row["heart_rate_bpm"] is None else f"{row['heart_rate_bpm']:.0f}"
+            typer.echo(f"{row['file']}\t{row['qrs_ms']:.0f}\t{rate}\t{','.join(row['snomed_codes'])}")
+
+
+def _report(content: dict[str, Any], out: Path, as_json: bool) -> None:
+    """What a person wants to know first; everything else is in the files."""
+    if as_json:
+        typer.echo((out / "plan.json").read_text(encoding="utf-8"), nl=False)
+        return
+    first = [site for site in content["sites"] if site["rank"] == 1]
+    if first:
+        names = ", ".join(f"{site['id']} ({site['vein'] or site['source']})" for site in first)
+        typer.echo(f"{len(first)} of {len(content['sites'])} candidates share the first rank: {names}")
+    else:
+        typer.echo(f"no reachable site among {len(content['sites'])} candidates")
+    for line in (*content["stand_ins"], *content["warnings"]):
+        typer.echo(f"note: {line}", err=True)
+    typer.echo(f"{RESEARCH_USE} See {out / 'report.html'}")
+
+
+@contextmanager
+def _exit_codes(quiet: bool) -> Iterator[None]:
+    """Log to stderr; turn what may go wrong into one line and the exit code that scripts rely on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger("crt-twin").addHandler(handler)
+    logging.getLogger("crt-twin").setLevel(logging.ERROR if quiet else logging.INFO)
+    from twin.planning.errors import InputError, SettingsError
+
+    try:
+        yield
+    except SettingsError as fault:
+        code, message = 2, str(fault)
+    except InputError as fault:
+        code, message = 3, str(fault)
+    except ImportError as fault:
+        code, message = 4, f"{fault}: install crt-twin again, with the extra that the command needs"
+    except OSError as fault:
+        code, message = 4, f"{fault.filename or 'the system'}: {fault.strerror or fault}"
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted; nothing was written"
+    else:
+        return
+    for line in message.splitlines():
+        typer.echo(f"crt-twin: {line}", err=True)
+    raise typer.Exit(code)
