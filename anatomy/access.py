@@ -116,7 +116,7 @@ def electrode_points(tree: VenousTree, rules: LeadRules) -> list[int]:
 
 def _obstacle(tree: VenousTree, rules: LeadRules, parent: int, child: int) -> str:
     """What stops a lead between two neighbouring points; empty if nothing does."""
-    diameter = 2 * float(tree.radius_mm[child])
+    diameter = 2 * float(min(tree.radius_mm[child], tree.radius_mm[parent]))  # the ostium is nobody's child
     if diameter < rules.lead_diameter_mm:
         return f"the {tree.vein_of(child)} narrows to {diameter:.1f} mm, the lead needs {rules.lead_diameter_mm:.2f} mm"
     if tree.vein[child] != tree.vein[parent] and parent != 0:  # at the ostium there is no way before the turn
@@ -134,16 +134,16 @@ def _direction(tree: VenousTree, point: int, *, before: bool) -> Float:
     if before:
         path = tree.path_to(point)[::-1]
         far = next((p for p in path if np.linalg.norm(tree.nodes_mm[p] - here) >= _DIRECTION_MM), path[-1])
-        direction: Float = here - tree.nodes_mm[far]
-        return direction
+        travelled: Float = here - tree.nodes_mm[far]
+        return travelled
     start = tree.nodes_mm[tree.parent[point]]
     while np.linalg.norm(tree.nodes_mm[point] - start) < _DIRECTION_MM:
         onward = np.flatnonzero((tree.parent == point) & (tree.vein == tree.vein[point]))
         if not onward.size:
             break
         point = int(onward[0])
-    direction = tree.nodes_mm[point] - start
-    return direction
+    ahead: Float = tree.nodes_mm[point] - start
+    return ahead
 
 
 def _turn_deg(before: Float, after: Float) -> float:

@@ -17,7 +17,7 @@ class HeartAxes:
 
     Attributes:
         base_mm: (3,) centre of the left-ventricular openings.
-        apex_mm: (3,) the epicardial point at the far end of the long axis.
+        apex_mm: (3,) the epicardial node nearest to the far end of the long axis.
         long_axis: (3,) unit, from apex to base.
         septal: (3,) unit, across the long axis, from the left ventricle towards the right one.
         anterior: (3,) unit, long_axis x septal: towards the front wall.
@@ -76,13 +76,11 @@ def heart_axes(mesh: HeartMesh) -> HeartAxes:
 
 
 def _epicardial_apex(mesh: HeartMesh, base: Float, axis: Float) -> Float:
-    """The epicardial node farthest down among those near the axis (the right ventricle may reach lower beside it)."""
+    """The epicardial node nearest to where the axis leaves the heart (beside it the right ventricle may reach lower)."""
     epicardium = mesh.nodes_mm[mesh.nodes_of(Surface.EPICARDIUM)]
     down = (base - epicardium) @ axis
     off_axis = np.linalg.norm(base - epicardium - down[:, None] * axis, axis=1)
-    near = off_axis < np.maximum(0.15 * down.max(), off_axis[down > 0].min() + 1.0)
-    candidates = epicardium[near]
-    apex: Float = candidates[down[near].argmax()]
+    apex: Float = epicardium[np.where(down > 0, off_axis, np.inf).argmin()]
     return apex
 
 

@@ -1,10 +1,15 @@
-"""The boundary of a tetrahedral mesh: which faces it has, and whether they form a closed, simple surface."""
+"""The boundary of a tetrahedral mesh: its faces, how they hang together, and cleaning the tags they carry."""
 
 import numpy as np
 from numba import njit
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
-from anatomy.arrays import Int
+from anatomy.arrays import Byte, Float, Int
 
+# A patch of a tag with a smaller share of its faces is noise.
+_SPECK_SHARE = 0.05
 # Corner numbers of the face opposite each corner, outward for a tetrahedron of positive volume.
 _FACES = np.array([[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]], dtype=np.int32)
 
@@ -39,6 +44,13 @@ def outer_faces(tets: Int, neighbours: Int) -> tuple[Int, Int]:
     return faces, tet.astype(np.int32)
 
 
+def face_links(neighbours: Int) -> sparse.coo_matrix:
+    """(m, m) ones where two tetrahedra share a face."""
+    tet, corner = np.nonzero(neighbours >= 0)
+    m = len(neighbours)
+    return sparse.coo_matrix((np.ones(len(tet), dtype=np.int8), (tet, neighbours[tet, corner])), shape=(m, m))
+
+
 def triangle_edges(triangles: Int) -> tuple[Int, Int, Int]:
     """(3t, 2) edges, smaller node first, sorted; (3t,) the triangle of each; (3t,) which distinct edge, from 0."""
     edges = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
@@ -46,6 +58,21 @@ def triangle_edges(triangles: Int) -> tuple[Int, Int, Int]:
     order = np.argsort(key, kind="stable")
     number = np.concatenate([[0], np.cumsum(np.diff(key[order]) != 0)])
     return edges[order].astype(np.int32), (order // 3).astype(np.int32), number.astype(np.int32)
+
+
+def without_specks(triangles: Int, centres: Float, surface: Byte) -> Byte:
+    """Small patches of a tag take the tag of the nearest face of a large one: they come from single voxels."""
+    edges_of = triangle_edges(triangles)[1].reshape(-1, 2)
+    one, other = edges_of[surface[edges_of[:, 0]] == surface[edges_of[:, 1]]].T
+    t = len(triangles)
+    links = sparse.coo_matrix((np.ones(len(one), dtype=np.int8), (one, other)), shape=(t, t))
+    _, patch = connected_components(links, directed=False)
+    size = np.bincount(patch)[patch]
+    small = size < _SPECK_SHARE * np.bincount(surface)[surface]
+    _, nearest = cKDTree(centres[~small]).query(centres[small])
+    cleaned = surface.copy()
+    cleaned[small] = surface[~small][nearest]
+    return cleaned
 
 
 @njit(cache=True)

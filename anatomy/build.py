@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from anatomy.arrays import Byte, Float
+from anatomy.arrays import Byte, Float, frozen
 from anatomy.axes import heart_axes
 from anatomy.coordinates import ventricular_coordinates, wall_fields
 from anatomy.fibres import FibreAngles, rule_based_fibres
@@ -35,6 +35,8 @@ def complete_heart(
     axes = heart_axes(mesh)
     problem = LaplaceProblem(mesh.nodes_mm, mesh.tets)
     fields = wall_fields(mesh, problem, axes)
+    if fibres is not None:
+        fibres = frozen(fibres, np.float64, name="fibres", shape=(len(mesh.tets), 3))
     if fibres is None or sheets is None:
         ruled, ruled_sheets = rule_based_fibres(mesh.tets, problem, fields, angles or FibreAngles())
         if fibres is None:

@@ -9,6 +9,8 @@ angles more than 90 degrees apart the fibre would jump within the wall. We blend
 the apex-to-base direction) and the angles, which so change linearly from surface to surface, and turn once.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -16,9 +18,9 @@ from anatomy.arrays import Float, Int
 from anatomy.coordinates import WallFields
 from anatomy.laplace import LaplaceProblem
 
-
 # A field goes from 0 to 1 within some centimetres.
 _FLAT_PER_MM = 1e-6
+_PARALLEL = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +51,19 @@ def rule_based_fibres(
     to_right = np.divide(from_rv, total, out=np.zeros_like(total), where=total > 0)
     outward = fields.from_epicardium[tets].mean(axis=1)
 
-    up = _unit(_recovered(problem, fields.apex_to_base, tets))
+    up = _directions(problem.gradient(fields.apex_to_base), tets)
+    # Deep in the rim of the base not even the neighbours have a slope: up is what it is in the whole heart.
+    up[~up.any(axis=1)] = _unit(up.mean(axis=0, keepdims=True))
     away_from_lv, to_rv, to_outside = (
-        _unit(_across(_recovered(problem, u, tets), up))
+        _directions(problem.gradient(u), tets, across=up)
         for u in (-fields.from_lv, fields.from_rv, fields.from_epicardium)
     )
     wall = _unit((1 - to_right)[:, None] * away_from_lv + to_right[:, None] * to_rv)
     # Through the right free wall that direction points inwards; seen from outside, both angles change their sign.
     side = np.where(np.einsum("ij,ij->i", wall, to_outside) < 0, -1.0, 1.0)
     through = _unit(((1 - outward) * side)[:, None] * wall + outward[:, None] * to_outside)
-    through = np.where(through.any(axis=1)[:, None], through, _any_normal(up))
+    lost = ~np.any(through, axis=1)
+    through[lost] = _any_normal(up[lost])
 
     endocardial = (1 - outward) * side * (1 - 2 * to_right)
     helix = angles.helix_endocardium * endocardial + angles.helix_epicardium * outward
@@ -68,13 +73,17 @@ def rule_based_fibres(
     return turned[:, :, 0], turned[:, :, 2]
 
 
-def _recovered(problem: LaplaceProblem, u: Float, tets: Int) -> Float:
-    """(m, 3) slopes of a nodal field; where it is flat (all corners on one surface), the mean of the neighbours' slopes."""
-    slopes = problem.gradient(u)
-    flat = ~(np.linalg.norm(slopes, axis=1) > _FLAT_PER_MM)
-    sums = np.column_stack([np.bincount(tets.ravel(), np.repeat(slopes[:, k], 4), minlength=len(u)) for k in range(3)])
-    slopes[flat] = sums[tets[flat]].mean(axis=1)
-    return slopes
+def _directions(slopes: Float, tets: Int, across: Float | None = None) -> Float:
+    """(m, 3) unit slopes, or unit parts of them across an axis; where nothing is left, those of the neighbours' mean.
+
+    Nothing is left where all corners lie on one surface, or three on two surfaces at the rim of the base.
+    """
+    sums = np.column_stack([np.bincount(tets.ravel(), np.repeat(slopes[:, k], 4)) for k in range(3)])
+    means = sums[tets].mean(axis=1)
+    parts = slopes if across is None else _across(slopes, across)
+    flat = np.linalg.norm(parts, axis=1) <= np.maximum(_FLAT_PER_MM, _PARALLEL * np.linalg.norm(slopes, axis=1))
+    others = means if across is None else _across(means, across)
+    return _unit(np.where(flat[:, None], others, parts))
 
 
 def _across(vectors: Float, axes: Float) -> Float:
@@ -86,7 +95,8 @@ def _across(vectors: Float, axes: Float) -> Float:
 def _unit(vectors: Float) -> Float:
     """Unit vectors; zero where there is no direction."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
+    units: Float = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
+    return units
 
 
 def _any_normal(units: Float) -> Float:

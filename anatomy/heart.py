@@ -163,7 +163,9 @@ class Heart(HeartMesh):
     @cached_property
     def living_volumes_mm3(self) -> Float:
         """(n,) as `node_volumes_mm3`, of the tissue that can activate."""
-        return _shared_out(np.where(self.tissue == Tissue.CORE, 0.0, self.tet_volumes_mm3), self.tets, len(self.nodes_mm))
+        return _shared_out(
+            np.where(self.tissue == Tissue.CORE, 0.0, self.tet_volumes_mm3), self.tets, len(self.nodes_mm)
+        )
 
     def __post_init__(self) -> None:
         HeartMesh.__post_init__(self)
@@ -195,8 +197,7 @@ def tet_volumes_mm3(nodes_mm: Float, tets: Int) -> Float:
 
 def _shared_out(volumes: Float, tets: Int, n: int) -> Float:
     """(n,) a quarter of each tetrahedron's volume to each of its nodes."""
-    shares: Float = np.bincount(tets.ravel(), weights=np.repeat(volumes / 4, 4), minlength=n)
-    return shares
+    return np.bincount(tets.ravel(), weights=np.repeat(volumes / 4, 4), minlength=n).astype(np.float64)
 
 
 def _turned_outward(triangles: Int, tets: Int) -> Int:
@@ -261,6 +262,12 @@ def _check_volumes(tets: Int, volumes: Float) -> None:
 
 
 def _check_surfaces(surface: Byte) -> None:
+    bad = np.flatnonzero(~np.isin(surface, list(Surface)))
+    if bad.size:
+        raise ValueError(
+            f"surface[{bad[0]}] = {surface[bad[0]]}, need 1 base, 2 epicardium, 3 LV endocardium or 4 RV endocardium "
+            f"({bad.size} of {len(surface)} triangles carry another tag). Leave out triangles without a tag."
+        )
     missing = [kind.name for kind in Surface if not (surface == kind).any()]
     if missing:
         names = ", ".join(missing).lower().replace("_", " ").replace("lv", "LV").replace("rv", "RV")

@@ -9,6 +9,7 @@ to the long way from apex to base.
 import numpy as np
 import pyamg
 from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, cg
 
 from anatomy.arrays import Float, Int
@@ -31,6 +32,9 @@ class LaplaceProblem:
     Args:
         nodes_mm: (n, 3).
         tets: (m, 4), positive volumes.
+
+    Raises:
+        ValueError: if a node is loose from the rest: no condition would reach it.
     """
 
     def __init__(self, nodes_mm: Float, tets: Int) -> None:
@@ -43,6 +47,13 @@ class LaplaceProblem:
         columns = np.tile(tets, (1, 4)).ravel()
         n = len(nodes_mm)
         self._stiffness = csr_array(coo_array((local.ravel(), (rows, columns)), shape=(n, n)))
+        _, piece = connected_components(self._stiffness, directed=False)
+        loose = np.flatnonzero(piece != np.bincount(piece).argmax())
+        if loose.size:
+            raise ValueError(
+                f"node {loose[0]} is loose from the rest of the mesh ({loose.size} of {n} nodes are). Keep the largest "
+                "piece, and no nodes outside of tetrahedra."
+            )
 
     def solve(self, *conditions: tuple[Int, float]) -> Float:
         """The harmonic field that takes given values on given nodes.

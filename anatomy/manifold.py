@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from anatomy.arrays import Bool, Float, Int
-from anatomy.boundary import face_neighbours, outer_faces, triangle_edges
+from anatomy.boundary import face_links, face_neighbours, outer_faces, triangle_edges
 from anatomy.heart import tet_volumes_mm3
 
 _MAX_ROUNDS = 50
@@ -43,10 +43,7 @@ def make_manifold(nodes_mm: Float, tets: Int) -> tuple[Float, Int]:
 
 
 def _largest_piece(neighbours: Int, volumes: Float) -> Bool:
-    tet, corner = np.nonzero(neighbours >= 0)
-    m = len(neighbours)
-    links = sparse.coo_matrix((np.ones(len(tet), dtype=np.int8), (tet, neighbours[tet, corner])), shape=(m, m))
-    count, piece = connected_components(links, directed=False)
+    count, piece = connected_components(face_links(neighbours), directed=False)
     largest: Bool = piece == np.bincount(piece, weights=volumes, minlength=count).argmax()
     return largest
 

@@ -1,8 +1,8 @@
 """From a label map to a tetrahedral mesh of the ventricular muscle with a tagged boundary.
 
-The muscle's signed distance is what `anatomy.walls` fills, to the volume of the label map. What a boundary face borders is
-read from the labels just outside it. The openings of the bloods are never capped: the rim of muscle around them is the
-base.
+The muscle's signed distance is what `anatomy.walls` fills, to the volume of the label map. What a boundary face borders
+is read from the labels just outside it. The openings of the bloods are never capped: the rim of muscle around them is
+the base.
 
 Units: mm.
 """
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
-from scipy.sparse.csgraph import connected_components
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from anatomy.arrays import Byte, Float, Int, frozen
-from anatomy.boundary import boundary_triangles, triangle_edges
+from anatomy.boundary import boundary_triangles, without_specks
 from anatomy.heart import HeartMesh, Surface, Tissue
 from anatomy.labels import MUSCLE, Label, LabelMap, with_rv_wall
 from anatomy.walls import fill_walls
@@ -28,7 +27,6 @@ _RIM_MM = 3.0
 _MAX_ANISOTROPY = 1.5
 # Smaller contacts of blood and background are holes in the labelling, not valves.
 _MIN_OPENING_MM2 = 50.0
-_SPECK_SHARE = 0.05
 
 _SEEN_AS = {
     Label.LV_BLOOD: Surface.LV_ENDOCARDIUM,
@@ -100,13 +98,13 @@ def _tagged(nodes: Float, triangles: Int, seen: NDArray[np.uint8], labels: NDArr
     centres = (a + b + c) / 3
     label = _at(seen, centres + normals * spacing.min() / 2, spacing)
     surface = np.select([label == one for one in _SEEN_AS], list(_SEEN_AS.values())).astype(np.int8)
-    surface = _without_specks(triangles, centres, surface)
+    surface = without_specks(triangles, centres, surface)
     outside = surface == Surface.EPICARDIUM
     opening = _opening_voxels(labels, spacing)
     if len(opening):
         away, _ = cKDTree(opening * spacing).query(centres, distance_upper_bound=_RIM_MM)
         surface[outside & np.isfinite(away)] = Surface.BASE
-        surface = _without_specks(triangles, centres, surface)
+        surface = without_specks(triangles, centres, surface)
     # Where endocardium meets epicardium there is a rim, however sharp: the base has no gaps.
     endocardium = np.unique(triangles[np.isin(surface, (Surface.LV_ENDOCARDIUM, Surface.RV_ENDOCARDIUM))])
     surface[outside & np.isin(triangles, endocardium).any(axis=1)] = Surface.BASE
@@ -120,21 +118,6 @@ def _opening_voxels(labels: NDArray[np.uint8], spacing: Float) -> NDArray[np.int
     large = np.bincount(piece.ravel(), minlength=count + 1) * spacing.min() ** 2 >= _MIN_OPENING_MM2
     large[0] = False
     return np.argwhere(large[piece])
-
-
-def _without_specks(triangles: Int, centres: Float, surface: Byte) -> Byte:
-    """Small patches of a tag take the tag of the nearest face of a large one: they come from single voxels."""
-    edges_of = triangle_edges(triangles)[1].reshape(-1, 2)
-    one, other = edges_of[surface[edges_of[:, 0]] == surface[edges_of[:, 1]]].T
-    t = len(triangles)
-    links = sparse.coo_matrix((np.ones(len(one), dtype=np.int8), (one, other)), shape=(t, t))
-    _, patch = connected_components(links, directed=False)
-    size = np.bincount(patch)[patch]
-    small = size < _SPECK_SHARE * np.bincount(surface)[surface]
-    _, nearest = cKDTree(centres[~small]).query(centres[small])
-    cleaned = surface.copy()
-    cleaned[small] = surface[~small][nearest]
-    return cleaned
 
 
 def _at(values: NDArray[np.uint8], points: Float, spacing: Float) -> NDArray[np.uint8]:

@@ -13,8 +13,8 @@ from anatomy.arrays import Float
 from anatomy.axes import HeartAxes
 
 # Measured on one real heart (cine MRI, end diastole, biv-me project): our choice of what "typical" means.
-REFERENCE_LONG_AXIS = np.array([-0.60, 0.50, 0.62])
-REFERENCE_SEPTAL = np.array([-0.80, -0.30, -0.52])
+REFERENCE_LONG_AXIS = np.array([-0.47, 0.51, 0.72])
+REFERENCE_SEPTAL = np.array([-0.86, -0.47, -0.21])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -211,7 +211,7 @@ class Phantom:
         lv, lv_outside, rv = (egg.distance_mm(points) for egg in (self._lv, self._lv_outside, self._rv))
         below_base = points[:, 2] < self._base_mm + self._base_rise * points[:, 1]
         rv_blood = _smooth_max(rv, -lv_outside) < 0
-        muscle = -_smooth_max(-lv_outside, self.rv_wall_mm - rv) < 0
+        muscle = _smooth_max(-lv_outside, self.rv_wall_mm - rv) > 0
         labels = np.where(muscle, np.uint8(Label.MYOCARDIUM), np.uint8(Label.BACKGROUND))
         labels[rv_blood] = Label.RV_BLOOD
         if self.scar_radius_mm > 0:

@@ -58,17 +58,18 @@ class SiteFinder:
     def from_veins(self, tree: VenousTree, rules: LeadRules) -> list[PacingSite]:
         """A site every `rules.electrode_spacing_mm` along every tributary, reachable or not."""
         access = lead_access(tree, rules)
-        sites = []
+        sites: list[PacingSite] = []
         for point in electrode_points(tree, rules):
             reasons = list(access[point].reasons)
             distance, _ = self._epicardium_tree.query(tree.nodes_mm[point])
             if distance > rules.wall_distance_mm:
                 reasons.append(f"{distance:.0f} mm from the epicardium, at most {rules.wall_distance_mm:.0f}")
-            number = 1 + sum(site.vein == tree.vein_of(point) for site in sites)
+            initials = _initials(tree.vein_of(point))
+            number = 1 + sum(_initials(site.vein) == initials for site in sites)
             sites.append(
                 self.at(
                     tree.nodes_mm[point],
-                    id_=f"{_initials(tree.vein_of(point))}{number}",
+                    id_=f"{initials}{number}",
                     source="vein",
                     vein=tree.vein_of(point),
                     reachable=not reasons,
@@ -122,7 +123,8 @@ def node_by_coordinates(
     Args:
         heart: the heart.
         surface: on which the node lies.
-        apicobasal, rotational: as in `Coordinates`.
+        apicobasal: as in `Coordinates`.
+        rotational: as in `Coordinates`.
         right: take the right-ventricular free wall instead of the left ventricle with its septum.
 
     Raises:

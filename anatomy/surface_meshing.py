@@ -1,14 +1,14 @@
 """From a closed, tagged surface to a tetrahedral mesh of what it encloses.
 
-The signed distance to the surface is sampled on a grid and filled by `anatomy.walls`; each boundary face takes the tag of the
-nearest triangle of the surface. The surface's own triangles are not kept: a fitted surface may cross itself or have slivers.
+The signed distance to the surface is sampled on a grid and filled by `anatomy.walls`; each boundary face takes the tag
+of the nearest triangle of the surface. The surface's own triangles are not kept: they may cross or be slivers.
 
 Units: mm.
 """
 
 import numpy as np
 import pyvista as pv
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -44,11 +44,8 @@ def mesh_surface(nodes_mm: ArrayLike, triangles: ArrayLike, surface: ArrayLike, 
     )
     if volume < 0:
         faces = faces[:, ::-1]
-    skin = _skin(nodes, faces)
-    step = min(_GRID_MM, _GRID_PER_EDGE * edge_mm)
-    low = nodes.min(axis=0) - (_BAND_STEPS + 1) * step
-    counts = np.ceil((np.ptp(nodes, axis=0)) / step + 2 * (_BAND_STEPS + 1)).astype(np.int64) + 1
-    distance = _signed_distance(skin, nodes, faces, low, counts, step)
+    low, counts, step = distance_grid(nodes, edge_mm)
+    distance = signed_distance(nodes, faces, low, counts, step)
     inner, tets = fill_walls(distance, np.full(3, step), edge_mm, abs(volume))
     inner += low
     boundary = boundary_triangles(tets)
@@ -59,6 +56,14 @@ def mesh_surface(nodes_mm: ArrayLike, triangles: ArrayLike, surface: ArrayLike, 
         )
     nearest = _skin(nodes, faces[known]).find_closest_cell(inner[boundary].mean(axis=1))
     return HeartMesh(nodes_mm=inner, tets=tets, triangles=boundary, surface=tags[known][nearest])
+
+
+def distance_grid(nodes: Float, edge_mm: float) -> tuple[Float, NDArray[np.int64], float]:
+    """Lower corner, point counts and step of a grid around the nodes, fine enough for the edges."""
+    step = min(_GRID_MM, _GRID_PER_EDGE * edge_mm)
+    low = nodes.min(axis=0) - (_BAND_STEPS + 1) * step
+    counts = np.ceil(np.ptp(nodes, axis=0) / step + 2 * (_BAND_STEPS + 1)).astype(np.int64) + 1
+    return low, counts, step
 
 
 def _skin(nodes: Float, faces: Int) -> pv.PolyData:
@@ -77,23 +82,24 @@ def _check_closed(nodes: Float, faces: Int) -> None:
     uses = np.bincount(triangle_edges(faces)[2])
     if (uses != 2).any():
         raise ValueError(
-            f"the surface is not closed: {np.sum(uses == 1)} edges belong to one triangle only, {np.sum(uses > 2)} to more than "
-            "two. Close it at the valves (tagged 1, base), and merge nodes that occur twice."
+            f"the surface is not closed: {np.sum(uses == 1)} edges belong to one triangle only, {np.sum(uses > 2)} to "
+            "more than two. Close it at the valves (tagged 1, base), and merge nodes that occur twice."
         )
 
 
-def _signed_distance(skin: pv.PolyData, nodes: Float, faces: Int, low: Float, counts: Int, step: float) -> Float:
-    """(nx, ny, nz) distance to the surface, negative inside; exact near it, beyond it the right sign and rough."""
+def signed_distance(nodes: Float, faces: Int, low: Float, counts: NDArray[np.int64], step: float) -> Float:
+    """(nx, ny, nz) distance to a closed surface that turns outward, negative inside; far from it only roughly."""
     axes = [low[k] + step * np.arange(counts[k]) for k in range(3)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     band = _near_surface(points, nodes, faces, _BAND_STEPS * step)
     distance = np.zeros(len(points))
-    sampled = pv.PolyData(points[band]).compute_implicit_distance(skin)
+    sampled = pv.PolyData(points[band]).compute_implicit_distance(_skin(nodes, faces))
     distance[band] = np.asarray(sampled.point_data["implicit_distance"])
     grid, known = distance.reshape(tuple(counts)), band.reshape(tuple(counts))
     away, nearest = ndimage.distance_transform_edt(~known, sampling=step, return_indices=True)
     at_band: Float = grid[tuple(nearest)]
-    return at_band + np.sign(at_band) * away
+    distance_mm: Float = at_band + np.sign(at_band) * away
+    return distance_mm
 
 
 def _near_surface(points: Float, nodes: Float, faces: Int, reach: float) -> Bool:

@@ -16,4 +16,5 @@ def vertex_normals(nodes_mm: Float, triangles: Int) -> Float:
     for k in range(3):
         np.add.at(normals, triangles[:, k], face)
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, lengths, out=normals, where=lengths > 0)
+    units: Float = np.divide(normals, lengths, out=normals, where=lengths > 0)
+    return units

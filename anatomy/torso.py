@@ -16,7 +16,8 @@ ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
 
 # Offsets (left, back, up) in mm from the middle of the ventricles; for the chest leads "back" counts from 30 mm in front
 # of the foremost point of the heart. Our choice for an adult lying on the back, after the usual anatomical landmarks.
-_FROM_MIDDLE_MM = {"RA": (-190.0, 0.0, 190.0), "LA": (140.0, 0.0, 190.0), "LL": (70.0, 0.0, -330.0)}
+# A limb has one potential all along: its electrode counts where the limb leaves the trunk.
+_FROM_MIDDLE_MM = {"RA": (-150.0, 0.0, 130.0), "LA": (110.0, 0.0, 130.0), "LL": (60.0, 0.0, -210.0)}
 _FROM_CHEST_WALL_MM = {
     "V1": (-50.0, 0.0, 25.0),
     "V2": (-8.0, -2.0, 25.0),

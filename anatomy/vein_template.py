@@ -162,7 +162,8 @@ class _Epicardium:
         normal = normal / np.linalg.norm(normal, axis=1, keepdims=True)
         level = np.einsum("kij,kj->ki", self._nodes_mm[near] - points_mm[:, None], normal).mean(axis=1)
         lift: Float = points_mm + (level + height_mm)[:, None] * normal
-        return gaussian_filter1d(lift, sigma=1.5, axis=0, mode="nearest")
+        smooth: Float = gaussian_filter1d(lift, sigma=1.5, axis=0, mode="nearest")
+        return smooth
 
 
 def _flat(apicobasal: Float, rotational: Float) -> Float:

@@ -68,13 +68,13 @@ class VenousTree:
 
     def vein_of(self, point: int) -> str:
         """The name of the vein that a point belongs to."""
-        return self.names[self.vein[point]]
+        return self.names[int(self.vein[point])]
 
 
 def read_veins(path: Path) -> VenousTree:
     """Read centre lines from a VTP as `write_veins` makes it: lines, point arrays `radius_mm` and `vein`, field `names`.
 
-    The ostium is the end of a line in the vein named first. Lines may come in any order and direction.
+    The ostium is the widest end of a line in the vein named first. Lines may come in any order and direction.
 
     Raises:
         ValueError: if the file cannot be read, holds no lines or lacks an array, or if the lines form no tree.
@@ -88,11 +88,12 @@ def read_veins(path: Path) -> VenousTree:
     if "names" not in mesh.field_data:
         raise ValueError("lacks the field array `names`: the veins' names, the coronary sinus first")
     vein = np.asarray(mesh.point_data["vein"])
-    order, parent = _rooted(_segments(mesh), vein)
+    radius = np.asarray(mesh.point_data["radius_mm"])
+    order, parent = _rooted(_segments(mesh), vein, radius)
     return VenousTree(
         nodes_mm=np.asarray(mesh.points)[order],
         parent=parent,
-        radius_mm=np.asarray(mesh.point_data["radius_mm"])[order],
+        radius_mm=radius[order],
         vein=vein[order],
         names=tuple(str(name) for name in mesh.field_data["names"]),
         is_template=bool(np.ravel(mesh.field_data.get("is_template", [0]))[0]),
@@ -121,7 +122,7 @@ def _segments(mesh: pv.PolyData) -> Int:
     return np.concatenate(pairs).astype(np.int32)
 
 
-def _rooted(segments: Int, vein: Float) -> tuple[Int, Int]:
+def _rooted(segments: Int, vein: Int, radius: Float) -> tuple[Int, Int]:
     """Points in an order in which parents come first, and each one's parent in that order."""
     graph = nx.Graph(segments.tolist())
     if not nx.is_tree(graph) or len(graph) != len(vein):
@@ -129,7 +130,7 @@ def _rooted(segments: Int, vein: Float) -> tuple[Int, Int]:
     ends = [node for node in graph if graph.degree(node) == 1 and vein[node] == 0]
     if not ends:
         raise ValueError("no line of vein 0 (the coronary sinus) ends: the ostium is not to be found")
-    ostium = ends[0] if len(ends) == 1 else min(ends)
+    ostium = max(ends, key=lambda node: float(radius[node]))
     order = list(nx.dfs_preorder_nodes(graph, ostium))
     place = {node: number for number, node in enumerate(order)}
     parents = dict(nx.dfs_predecessors(graph, ostium))

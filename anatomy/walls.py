@@ -1,7 +1,7 @@
 """Filling thin walls with tetrahedra: no holes, and the right volume.
 
-A level set on a grid is smoothed a little, to remove the steps of voxels. Where a wall is too thin for the edges the lattice
-would leave holes in it, so it is thickened there. The rest is shifted until the whole has the wanted volume.
+A level set on a grid is smoothed a little, to remove the steps of voxels. Where a wall is too thin for the edges the
+lattice would leave holes in it, so it is thickened there. The rest is shifted until the whole has the wanted volume.
 
 Units: mm.
 """

@@ -43,7 +43,13 @@ class Activation:
         return float(self.times_ms[reached].max()) if reached.any() else np.inf
 
     def scaled(self, speed_factor: float) -> "Activation":
-        """The same beat on a heart that conducts `speed_factor` times as fast everywhere (starts at one time)."""
+        """The same beat on a heart that conducts `speed_factor` times as fast everywhere (starts at one time).
+
+        Raises:
+            ValueError: if the factor is not positive and finite.
+        """
+        if not 0 < speed_factor < np.inf:
+            raise ValueError(f"speed_factor = {speed_factor:g}, need a positive, finite number")
         return Activation(times_ms=self.times_ms / speed_factor)
 
 
@@ -70,7 +76,8 @@ def biventricular(
     """The beat paced from both ventricles, from the maps of each site alone.
 
     Args:
-        from_lv_ms, from_rv_ms: (n,) activation from each site, captured at time 0.
+        from_lv_ms: (n,) activation from the left site alone, captured at time 0.
+        from_rv_ms: likewise from the right one.
         vv_delay_ms: left stimulus after the right one; negative: left first.
         latency: of both electrodes.
 

@@ -113,8 +113,9 @@ class LeadField:
         if shape.duration_ms is not None:
             end += shape.duration_ms + 4 * shape.fall_ms
         n = int(np.ceil((LEAD_IN_MS + end) * _RATE_HZ / 1000)) + 1
-        place = (times[reached] + LEAD_IN_MS) * _RATE_HZ / 1000
-        # Each node steps between two samples; sharing it between them keeps the ECG smooth in time and in velocity.
+        # Each node steps between two samples; sharing it between them keeps the ECG smooth in time and in velocity. A
+        # running sum has its step half a sample before the number that it adds.
+        place = (times[reached] + LEAD_IN_MS) * _RATE_HZ / 1000 + 0.5
         first = np.floor(place).astype(np.int64)
         late = place - first
         steps = np.empty((len(ELECTRODES), n))

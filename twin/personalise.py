@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from anatomy.arrays import Float, Int
@@ -80,9 +81,9 @@ class Twin:
     _solver: Eikonal
     _factor: float
 
-    def paced(self, nodes: Int) -> Float:
-        """(s, n) float32 milliseconds: activation from each node alone, captured at time 0."""
-        maps: Float = self._solver.solve_each(nodes) / np.float32(self._factor)
+    def paced(self, nodes: Int) -> NDArray[np.float32]:
+        """(s, n) milliseconds: activation from each node alone, captured at time 0."""
+        maps: NDArray[np.float32] = self._solver.solve_each(nodes) / np.float32(self._factor)
         return maps
 
     def started(self, nodes: Int, start_ms: Float) -> Activation:
@@ -154,7 +155,7 @@ def fit_twins(
 
 
 def lead_correlation(recorded: Ecg, recorded_qrs: QrsBounds, simulated: Ecg, simulated_qrs: QrsBounds) -> float:
-    """Mean over the twelve leads of the correlation within the QRS, both aligned at its onset.
+    """Mean over the twelve leads of the correlation within the QRS, both aligned at its onset; a flat lead counts as 0.
 
     The window is the longer of the two durations, so that a QRS that ends too early is not excused.
     """
@@ -164,7 +165,14 @@ def lead_correlation(recorded: Ecg, recorded_qrs: QrsBounds, simulated: Ecg, sim
         _window(simulated, simulated_qrs.onset_ms + window),
         strict=True,
     )
-    return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
+    return float(np.mean([_correlation(a, b) for a, b in pairs]))
+
+
+def _correlation(a: Float, b: Float) -> float:
+    """Pearson's; 0 where one of the two is flat, as in a lead that had come off."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / size if size > 0 else 0.0
 
 
 def _window(ecg: Ecg, times_ms: Float) -> Float:

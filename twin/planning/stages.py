@@ -16,7 +16,7 @@ import numpy as np
 
 from anatomy.arrays import Float
 from anatomy.axes import heart_axes
-from anatomy.boundary import tag_boundary
+from anatomy.boundary_tags import tag_boundary
 from anatomy.build import complete_heart
 from anatomy.formats import read_heart_file, read_surface_file
 from anatomy.heart import Heart, HeartMesh, Surface

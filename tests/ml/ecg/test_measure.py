@@ -122,6 +122,12 @@ def test_a_beat_that_begins_and_ends_with_its_qrs_is_all_qrs() -> None:
     assert bounds.end_ms == pytest.approx(120, abs=6)
 
 
+def test_an_electrode_offset_changes_nothing() -> None:
+    ecg = beat(t_mv=0.4)
+    shifted = qrs_bounds(Ecg(leads=LEADS, signal_mv=ecg.signal_mv + 5.0, rate_hz=ecg.rate_hz))
+    assert shifted.duration_ms == pytest.approx(qrs_bounds(ecg).duration_ms, abs=1e-6)
+
+
 def test_a_recording_is_refused_as_a_beat() -> None:
     with pytest.raises(ValueError, match="this ECG lasts 5000 ms; take its median_beat"):
         qrs_bounds(beat(duration_ms=5000))
