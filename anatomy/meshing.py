@@ -65,8 +65,9 @@ def mesh_label_map(label_map: LabelMap, edge_mm: float = EDGE_MM) -> LabelledMes
     Raises:
         ValueError: where the walls are too thin for `edge_mm`, or the result breaks the rules of `HeartMesh`.
     """
-    walled, made = with_rv_wall(label_map)
-    grid = _isotropic(_cropped(walled))
+    # Thick slices are interpolated first: a wall made slice by slice would have gaps from one to the next.
+    grid, made = with_rv_wall(_isotropic(_cropped(label_map)))
+    volume = grid.muscle_mm3 if made else label_map.muscle_mm3
     spacing = grid.spacing_mm
     muscle = grid.muscle
     inside, nearest_out = ndimage.distance_transform_edt(muscle, sampling=spacing, return_indices=True)
@@ -74,7 +75,7 @@ def mesh_label_map(label_map: LabelMap, edge_mm: float = EDGE_MM) -> LabelledMes
     # Half a voxel each way: the surface lies between voxels, not on them.
     half = spacing.min() / 2
     distance = np.where(muscle, half - inside, outside - half)
-    nodes, tets = fill_walls(distance, spacing, edge_mm, walled.muscle_mm3)
+    nodes, tets = fill_walls(distance, spacing, edge_mm, volume)
 
     triangles = boundary_triangles(tets)
     seen = grid.labels[tuple(nearest_out)]

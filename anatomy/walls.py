@@ -19,6 +19,8 @@ _SMOOTHING_STEPS = 0.7
 # Found by trying edges of 1 to 2 mm on a real heart with a right wall of 1 to 4 voxels.
 _MIN_WALL_EDGES = 1.75
 _MIN_WALL_STEPS = 2.6
+# Thin patches of fewer grid points are bumps and corners, not walls.
+_MIN_PATCH = 12
 # A lattice loses volume where the surface is curved; this much is let go, more is given back, far more is refused.
 _VOLUME_TOLERANCE = 0.01
 _MAX_VOLUME_ERROR = 0.05
@@ -71,12 +73,19 @@ def _thin_walls(muscle: Bool, spacing: Float, wall_mm: float) -> Float:
         fits = ndimage.minimum_filter(muscle, size=w + 1, mode="constant")
         # An even window is not centred: the way back has to be shifted the other way.
         covered = ndimage.maximum_filter(fits, size=w + 1, origin=-(w % 2), mode="constant")
-        thin = muscle & ~covered
+        thin = _large_patches(muscle & ~covered)
         if thin.any():
             away = ndimage.distance_transform_edt(~thin, sampling=spacing)
             level = np.minimum(level, away - (wall_mm - (w - 1) * step) / 2)
     smoothed: Float = ndimage.gaussian_filter(level, _SMOOTHING_STEPS)
     return smoothed
+
+
+def _large_patches(mask: Bool) -> Bool:
+    patch, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+    large = np.bincount(patch.ravel()) >= _MIN_PATCH
+    large[0] = False
+    return np.asarray(large[patch], dtype=np.bool_)
 
 
 def _at_volume(distance: Float, thin_walls: Float, spacing: Float, volume_mm3: float) -> Float:

@@ -319,7 +319,7 @@ def _across_tet(
     # An edge shortens the way to a node as early as v only if w sees v and its other end at an obtuse angle.
     if w <= 0 and (min(p, q) >= w or not ((p < np.inf and wp > ww) or (q < np.inf and wq > ww))):
         return np.inf
-    best = np.sqrt(ww) if w > 0 and w * w > ww else np.inf
+    best: float = np.sqrt(ww) if w > 0 and w * w > ww else np.inf
     try_p, try_q = p < np.inf, q < np.inf
     area = pp * qq - pq * pq
     if try_p and try_q and area > _LINE * pp * qq:
@@ -332,7 +332,8 @@ def _across_tet(
             reach = np.sqrt(det / room)
             weight_p, weight_q = foot_p - reach * slope_p, foot_q - reach * slope_q
             if weight_p >= 0 and weight_q >= 0 and weight_p + weight_q <= area:
-                return min(best, (foot_p * p + foot_q * q + reach * room) / area)
+                inside: float = (foot_p * p + foot_q * q + reach * room) / area
+                return min(best, inside)
             try_p, try_q = weight_q < 0, weight_p < 0
     if try_p:
         best = min(best, _across_triangle(p, ww, pp, wp))
@@ -349,7 +350,8 @@ def _across_triangle(p: float, ww: float, pp: float, wp: float) -> float:
         reach = np.sqrt(max(ww * pp - wp * wp, 0.0) / room)
         weight = wp - reach * p
         if 0 <= weight <= pp:
-            return (wp * p + reach * room) / pp
+            inside: float = (wp * p + reach * room) / pp
+            return inside
     return np.inf
 
 

@@ -11,6 +11,7 @@ Units: mm, ms; inner products in ms^2.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anatomy.arrays import Bool, Float, Int
 from anatomy.heart import Heart, Surface, Tissue
@@ -31,7 +32,7 @@ class Star:
         shape: (r, 7) ms^2, the inner products aa, bb, cc, ab, ac, bc and the Gram determinant (ms^6); or (r, 3): aa, bb, ab.
     """
 
-    first: Int
+    first: NDArray[np.int64]
     others: Int
     shape: Float
 
@@ -99,9 +100,9 @@ def _are_faces_of(triangles: Int, tets: Int) -> Bool:
     """(t,) whether each triangle is a face of one of the tetrahedra."""
     corners = np.unique(triangles)
 
-    def keys(faces: Int) -> Int:
+    def keys(faces: Int) -> NDArray[np.int64]:
         low, middle, high = np.sort(np.searchsorted(corners, faces).astype(np.int64), axis=1).T
-        key: Int = (low * len(corners) + middle) * len(corners) + high
+        key: NDArray[np.int64] = (low * len(corners) + middle) * len(corners) + high
         return key
 
     faces = tets[:, _FACES].reshape(-1, 3)
@@ -110,10 +111,11 @@ def _are_faces_of(triangles: Int, tets: Int) -> Bool:
     return found
 
 
-def _incidence(cells: Int, n: int) -> tuple[Int, Int, Int]:
+def _incidence(cells: Int, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Which cells meet at each of n nodes: first row of each node, then (cell, the node's place in it) row by row."""
     width = cells.shape[1]
     order = np.argsort(cells.ravel(), kind="stable")
     first = np.zeros(n + 1, dtype=np.int64)
     np.cumsum(np.bincount(cells.ravel(), minlength=n), out=first[1:])
-    return first, order // width, order % width
+    cell, corner = np.divmod(order, width)
+    return first, cell, corner

@@ -43,7 +43,5 @@ def crtdemo() -> Heart:
     cells = grid.cells_dict
     tets, triangles = cells[pv.CellType.TETRA], cells[pv.CellType.TRIANGLE]
     return complete_heart(
-        HeartMesh(
-            nodes_mm=grid.points, tets=tets, triangles=triangles, surface=grid.cell_data["surface"][len(tets) :]
-        )
+        HeartMesh(nodes_mm=grid.points, tets=tets, triangles=triangles, surface=grid.cell_data["surface"][len(tets) :])
     )

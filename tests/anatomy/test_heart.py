@@ -160,9 +160,7 @@ def test_a_heart_keeps_the_fibres_it_is_given(small_heart: Heart) -> None:
 
 
 def test_a_heart_keeps_the_sheets_and_tissue_it_is_given(small_heart: Heart) -> None:
-    heart = complete_heart(
-        small_heart, tissue=small_heart.tissue, fibres=small_heart.sheets, sheets=small_heart.fibres
-    )
+    heart = complete_heart(small_heart, tissue=small_heart.tissue, fibres=small_heart.sheets, sheets=small_heart.fibres)
     assert np.array_equal(heart.sheets, small_heart.fibres)
     assert np.array_equal(heart.tissue, small_heart.tissue)
 

@@ -68,7 +68,7 @@ def test_endocardium_and_epicardium_never_meet_without_a_base_between(toy: Label
 
 
 def test_left_endocardium_lies_on_its_egg(toy: LabelledMesh) -> None:
-    centre = np.array([5.0, -7, 11]) + [58, 36, 50]
+    centre = np.array([5.0 + 58, -7 + 36, 11 + 50])
     from_centre = (toy.mesh.nodes_mm[toy.mesh.nodes_of(Surface.LV_ENDOCARDIUM)] - centre) / [18, 18, 36]
     radius = np.linalg.norm(from_centre, axis=1)
     assert np.median(radius) == pytest.approx(1, abs=0.03)

@@ -1,4 +1,4 @@
-"""Hearts for the tests of this folder: a coarse phantom without scar, and a box whose every number is known."""
+"""For the tests of this folder: a heart whose every number is known."""
 
 from collections.abc import Callable
 from itertools import permutations
@@ -7,18 +7,9 @@ import numpy as np
 import pytest
 
 from anatomy.boundary import boundary_triangles
-from anatomy.build import complete_heart
 from anatomy.heart import Coordinates, Heart, Surface
-from anatomy.meshing import mesh_label_map
-from anatomy.phantom import Phantom
 
 BoxMaker = Callable[..., Heart]
-
-
-@pytest.fixture(scope="session")
-def sound_heart() -> Heart:
-    made = mesh_label_map(Phantom(scar_radius_mm=0.0).label_map(voxel_mm=2.0), edge_mm=3.0)
-    return complete_heart(made.mesh, tissue=made.tissue)
 
 
 @pytest.fixture(scope="session")

@@ -52,23 +52,23 @@ def test_intervals_equal_those_of_trying_all_pairs(box: Heart, seed: int, whole:
     assert found.lvat95_ms == pytest.approx(shortest_interval_slowly(times[left], weights[left], 0.95), abs=1e-9)
 
 
-def test_an_even_activation_takes_each_share_of_its_time(sound_heart: Heart) -> None:
-    left, weights = sound_heart.coordinates.in_left_ventricle, sound_heart.node_volumes_mm3
-    assert measured(sound_heart, spread_evenly(weights, 100.0)).bivat90_ms == pytest.approx(90, abs=0.1)
+def test_an_even_activation_takes_each_share_of_its_time(small_heart: Heart) -> None:
+    left, weights = small_heart.coordinates.in_left_ventricle, small_heart.living_volumes_mm3
+    assert measured(small_heart, spread_evenly(weights, 100.0)).bivat90_ms == pytest.approx(90, abs=0.1)
     times = np.zeros(len(weights))
     times[left] = spread_evenly(weights[left], 100.0)
-    found = measured(sound_heart, times)
+    found = measured(small_heart, times)
     assert found.lvat95_ms == pytest.approx(95, abs=0.1)
     assert found.lv_dispersion_ms == pytest.approx(100 / np.sqrt(12), rel=1e-3)
     assert found.interventricular_ms == pytest.approx(50, abs=0.1)
 
 
-def test_a_few_late_nodes_change_the_total_time_alone(sound_heart: Heart) -> None:
-    weights = sound_heart.node_volumes_mm3
+def test_a_few_late_nodes_change_the_total_time_alone(small_heart: Heart) -> None:
+    weights = small_heart.living_volumes_mm3
     times = spread_evenly(weights, 100.0)
     before, after = (
-        measured(sound_heart, times),
-        measured(sound_heart, np.where(np.arange(len(times)) == 7, 400, times)),
+        measured(small_heart, times),
+        measured(small_heart, np.where(np.arange(len(times)) == 7, 400, times)),
     )
     assert after.tat_ms == pytest.approx(400, abs=1)
     assert after.bivat90_ms == pytest.approx(before.bivat90_ms, abs=0.1)

@@ -21,8 +21,8 @@ LBBB = RHYTHMS["lbbb"]
 
 
 @pytest.fixture(scope="module")
-def field(sound_heart: Heart) -> LeadField:
-    return LeadField(sound_heart, electrodes_by_rule(sound_heart))
+def field(small_heart: Heart) -> LeadField:
+    return LeadField(small_heart, electrodes_by_rule(small_heart))
 
 
 def recorded_beat(heart: Heart, field: LeadField, assumed: Conduction) -> Ecg:
@@ -41,13 +41,13 @@ def truth() -> Conduction:
 
 
 @pytest.fixture(scope="module")
-def recorded(sound_heart: Heart, field: LeadField, truth: Conduction) -> Ecg:
-    return recorded_beat(sound_heart, field, truth)
+def recorded(small_heart: Heart, field: LeadField, truth: Conduction) -> Ecg:
+    return recorded_beat(small_heart, field, truth)
 
 
 @pytest.fixture(scope="module")
-def family(sound_heart: Heart, field: LeadField, recorded: Ecg) -> dict[str, Twin]:
-    return fitted(sound_heart, field, recorded)
+def family(small_heart: Heart, field: LeadField, recorded: Ecg) -> dict[str, Twin]:
+    return fitted(small_heart, field, recorded)
 
 
 def of_qrs(beat: Ecg, duration_ms: float) -> Ecg:
@@ -75,11 +75,11 @@ def test_every_twin_that_fits_has_the_recorded_qrs_duration(family: dict[str, Tw
 
 
 def test_a_fitted_twin_is_what_a_solver_at_its_speeds_gives(
-    sound_heart: Heart, field: LeadField, family: dict[str, Twin]
+    small_heart: Heart, field: LeadField, family: dict[str, Twin]
 ) -> None:
     for twin in family.values():
-        solver = Eikonal(sound_heart, twin.conduction)
-        nodes, times = start_nodes(sound_heart, LBBB.starts)
+        solver = Eikonal(small_heart, twin.conduction)
+        nodes, times = start_nodes(small_heart, LBBB.starts)
         np.testing.assert_allclose(twin.intrinsic.times_ms, solver.solve(nodes, times), rtol=1e-9)
         later = times + np.array([0.0, 9.0])
         np.testing.assert_allclose(twin.started(nodes, later).times_ms, solver.solve(nodes, later))
@@ -88,9 +88,9 @@ def test_a_fitted_twin_is_what_a_solver_at_its_speeds_gives(
 
 
 def test_a_qrs_too_long_for_any_speed_ends_at_the_bound_and_is_not_kept(
-    sound_heart: Heart, field: LeadField, recorded: Ecg
+    small_heart: Heart, field: LeadField, recorded: Ecg
 ) -> None:
-    found = fitted(sound_heart, field, of_qrs(recorded, 480.0))
+    found = fitted(small_heart, field, of_qrs(recorded, 480.0))
     for name in ("right only", "both"):
         assert found[name].conduction.fibre_m_per_s == pytest.approx(RULES.slowest_m_per_s)
         assert found[name].at_bound
@@ -100,17 +100,17 @@ def test_a_qrs_too_long_for_any_speed_ends_at_the_bound_and_is_not_kept(
 
 
 def test_a_qrs_too_short_for_any_speed_ends_at_the_other_bound(
-    sound_heart: Heart, field: LeadField, recorded: Ecg
+    small_heart: Heart, field: LeadField, recorded: Ecg
 ) -> None:
-    found = fitted(sound_heart, field, of_qrs(recorded, 60.0))
+    found = fitted(small_heart, field, of_qrs(recorded, 60.0))
     for twin in found.values():
         assert twin.conduction.fibre_m_per_s == pytest.approx(RULES.fastest_m_per_s)
         assert twin.at_bound
         assert not twin.fits
 
 
-def test_without_a_recording_every_hypothesis_stays_at_the_prior(sound_heart: Heart, field: LeadField) -> None:
-    for twin in fitted(sound_heart, field, None).values():
+def test_without_a_recording_every_hypothesis_stays_at_the_prior(small_heart: Heart, field: LeadField) -> None:
+    for twin in fitted(small_heart, field, None).values():
         assert twin.conduction.fibre_m_per_s == PRIOR.fibre_m_per_s
         assert (twin.qrs_error_ms, twin.correlation, twin.at_bound, twin.fits) == (None, None, False, True)
 
@@ -127,16 +127,16 @@ def test_a_rhythm_comes_with_its_hypotheses_the_likeliest_first(rhythm: str, nam
         assert (assumed.rv_endocardium_m_per_s is not None) == (name in ("both", "right only"))
 
 
-def test_normal_conduction_through_both_fast_layers_is_quick(sound_heart: Heart, field: LeadField) -> None:
+def test_normal_conduction_through_both_fast_layers_is_quick(small_heart: Heart, field: LeadField) -> None:
     """Not as quick as in a healthy heart: this one is dilated, and its base lies beyond the fast layer."""
     twins = {
-        name: fit_twins(sound_heart, field, RHYTHMS[name], None, conduction=PRIOR, rules=RULES)[0]
+        name: fit_twins(small_heart, field, RHYTHMS[name], None, conduction=PRIOR, rules=RULES)[0]
         for name in ("normal", "lbbb")
     }
     qrs = {name: twin.qrs.duration_ms for name, twin in twins.items()}
     assert 70 < qrs["normal"] < 145
     assert qrs["lbbb"] > qrs["normal"] + 30
-    lvat95 = {name: DyssynchronyMeter(sound_heart).measure(twin.intrinsic).lvat95_ms for name, twin in twins.items()}
+    lvat95 = {name: DyssynchronyMeter(small_heart).measure(twin.intrinsic).lvat95_ms for name, twin in twins.items()}
     assert lvat95["lbbb"] > 2 * lvat95["normal"]
 
 

@@ -8,18 +8,18 @@ every_rhythm = pytest.mark.parametrize("rhythm", RHYTHMS.values(), ids=lambda rh
 
 
 @every_rhythm
-def test_starts_lie_on_the_living_endocardium_that_they_name(sound_heart: Heart, rhythm: Rhythm) -> None:
+def test_starts_lie_on_the_living_endocardium_that_they_name(small_heart: Heart, rhythm: Rhythm) -> None:
     for start in rhythm.starts:
-        nodes, _ = start_nodes(sound_heart, [start])
-        assert np.isin(nodes, sound_heart.nodes_of(start.surface)).all()
-        assert sound_heart.living[nodes].all()
-        assert (sound_heart.coordinates.in_left_ventricle[nodes] != start.right).all()
+        nodes, _ = start_nodes(small_heart, [start])
+        assert np.isin(nodes, small_heart.nodes_of(start.surface)).all()
+        assert small_heart.living[nodes].all()
+        assert (small_heart.coordinates.in_left_ventricle[nodes] != start.right).all()
 
 
 @every_rhythm
-def test_starts_lie_near_the_coordinates_that_they_name(sound_heart: Heart, rhythm: Rhythm) -> None:
-    nodes, _ = start_nodes(sound_heart, rhythm.starts)
-    found = sound_heart.coordinates
+def test_starts_lie_near_the_coordinates_that_they_name(small_heart: Heart, rhythm: Rhythm) -> None:
+    nodes, _ = start_nodes(small_heart, rhythm.starts)
+    found = small_heart.coordinates
     for node, start in zip(nodes, rhythm.starts, strict=True):
         turn = abs(found.rotational[node] - start.rotational)
         assert abs(found.apicobasal[node] - start.apicobasal) < 0.06
@@ -47,10 +47,10 @@ def test_the_first_start_is_at_time_zero(rhythm: Rhythm) -> None:
     assert min(start.time_ms for start in rhythm.starts) == 0.0
 
 
-def test_starts_that_fall_on_one_node_begin_with_the_first_of_them(sound_heart: Heart) -> None:
+def test_starts_that_fall_on_one_node_begin_with_the_first_of_them(small_heart: Heart) -> None:
     place = LEFT_STARTS[0]
     late = Start(surface=place.surface, apicobasal=place.apicobasal, rotational=place.rotational, time_ms=9.0)
     for order in ([place, late], [late, place]):
-        nodes, times = start_nodes(sound_heart, order)
+        nodes, times = start_nodes(small_heart, order)
         assert len(nodes) == 1
         assert times.tolist() == [0.0]

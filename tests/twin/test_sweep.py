@@ -19,54 +19,56 @@ LATERAL, BESIDE_RV = 0, 1
 
 
 @pytest.fixture(scope="module")
-def nodes(sound_heart: Heart) -> list[int]:
+def nodes(small_heart: Heart) -> list[int]:
     return [
-        node_by_coordinates(sound_heart, Surface.EPICARDIUM, apicobasal=0.6, rotational=rotational)
+        node_by_coordinates(small_heart, Surface.EPICARDIUM, apicobasal=0.6, rotational=rotational)
         for rotational in (0.33, 0.64)
     ]
 
 
 @pytest.fixture(scope="module")
-def rv_node(sound_heart: Heart) -> int:
+def rv_node(small_heart: Heart) -> int:
     """The apex of the right ventricle, where its lead usually lies."""
-    return node_by_coordinates(sound_heart, Surface.RV_ENDOCARDIUM, apicobasal=0.2, rotational=0.4, right=True)
+    return node_by_coordinates(small_heart, Surface.RV_ENDOCARDIUM, apicobasal=0.2, rotational=0.4, right=True)
 
 
 @pytest.fixture(scope="module")
-def twin(sound_heart: Heart) -> Twin:
-    field = LeadField(sound_heart, electrodes_by_rule(sound_heart))
-    return fit_twins(sound_heart, field, RHYTHMS["lbbb"], None, conduction=Conduction(), rules=FitRules())[0]
+def twin(small_heart: Heart) -> Twin:
+    field = LeadField(small_heart, electrodes_by_rule(small_heart))
+    return fit_twins(small_heart, field, RHYTHMS["lbbb"], None, conduction=Conduction(), rules=FitRules())[0]
 
 
 @pytest.fixture(scope="module")
-def sweep(sound_heart: Heart, twin: Twin, nodes: list[int], rv_node: int) -> Sweep:
-    return Sweep(sound_heart, twin, nodes, rv_node, LATENCY)
+def sweep(small_heart: Heart, twin: Twin, nodes: list[int], rv_node: int) -> Sweep:
+    return Sweep(small_heart, twin, nodes, rv_node, LATENCY)
 
 
 @pytest.mark.parametrize("delay", [-60.0, 0.0, 60.0])
 @pytest.mark.parametrize("site", [LATERAL, BESIDE_RV])
 def test_a_beat_is_that_of_a_joint_solution_from_both_electrodes(
-    twin: Twin, sweep: Sweep, nodes: list[int], rv_node: int, site: int, delay: float
+    small_heart: Heart, twin: Twin, sweep: Sweep, nodes: list[int], rv_node: int, site: int, delay: float
 ) -> None:
-    """Superposition: never early; late where both fronts meet, by less than half the time along an edge of 3 mm (12 ms
+    """Superposition: never early; late where both fronts meet, by less than half the time along an edge of 3.5 mm (13 ms
     across the fibre), and by little on average. On a real heart with finer edges it was 2 ms at most."""
     starts = np.array([max(delay, 0) + LATENCY.lv_ms, max(-delay, 0) + LATENCY.rv_ms])
     joint = twin.started(np.array([nodes[site], rv_node], dtype=np.int32), starts).times_ms
-    late = sweep.beat(site, delay).times_ms - joint
+    living, times = small_heart.living, sweep.beat(site, delay).times_ms
+    late = times[living] - joint[living]
+    assert np.isinf(times[~living]).all()
     assert late.min() > -1e-3
     assert late.max() < 5.0
     assert late.mean() < 0.05
 
 
-def test_indices_come_by_site_and_then_by_delay(sound_heart: Heart, sweep: Sweep) -> None:
-    meter, found = DyssynchronyMeter(sound_heart), sweep.dyssynchrony(DELAYS_MS)
+def test_indices_come_by_site_and_then_by_delay(small_heart: Heart, sweep: Sweep) -> None:
+    meter, found = DyssynchronyMeter(small_heart), sweep.dyssynchrony(DELAYS_MS)
     assert found == [[meter.measure(sweep.beat(site, delay)) for delay in DELAYS_MS] for site in (0, 1)]
 
 
 def test_in_left_bundle_branch_block_pacing_both_sides_beats_the_intrinsic_rhythm(
-    sound_heart: Heart, twin: Twin, sweep: Sweep
+    small_heart: Heart, twin: Twin, sweep: Sweep
 ) -> None:
-    intrinsic = DyssynchronyMeter(sound_heart).measure(twin.intrinsic)
+    intrinsic = DyssynchronyMeter(small_heart).measure(twin.intrinsic)
     best = min(sweep.dyssynchrony(DELAYS_MS)[LATERAL], key=lambda indices: indices.index_ms)
     assert best.index_ms < 0.9 * intrinsic.index_ms
     assert best.lvat95_ms < 0.9 * intrinsic.lvat95_ms
@@ -79,10 +81,10 @@ def test_a_lateral_site_beats_one_beside_the_right_ventricle(sweep: Sweep) -> No
 
 
 def test_an_earlier_left_stimulus_makes_up_for_slower_capture(
-    sound_heart: Heart, twin: Twin, nodes: list[int], rv_node: int
+    small_heart: Heart, twin: Twin, nodes: list[int], rv_node: int
 ) -> None:
-    quick = Sweep(sound_heart, twin, nodes, rv_node, CaptureLatency(lv_ms=15.0)).dyssynchrony([-20.0])[0][0]
-    slow = Sweep(sound_heart, twin, nodes, rv_node, CaptureLatency(lv_ms=45.0)).dyssynchrony([-50.0])[0][0]
+    quick = Sweep(small_heart, twin, nodes, rv_node, CaptureLatency(lv_ms=15.0)).dyssynchrony([-20.0])[0][0]
+    slow = Sweep(small_heart, twin, nodes, rv_node, CaptureLatency(lv_ms=45.0)).dyssynchrony([-50.0])[0][0]
     for name, value in vars(quick).items():
         assert getattr(slow, name) == pytest.approx(value, abs=1e-6)
 

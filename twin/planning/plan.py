@@ -232,24 +232,22 @@ def _figures(plan: Plan, reference: Twin) -> dict[str, str]:
         recorded_qrs = qrs_bounds(plan.recorded)
         traces = [("recorded", _cut(plan.recorded, recorded_qrs)), ("simulated", _cut(simulated, qrs))]
     heart = plan.anatomy.heart
-    beats = {"bullseye_intrinsic": reference.intrinsic}
+    beats = {"bullseye_intrinsic": ("Own rhythm", reference.intrinsic)}
     if plan.target_map.best_beat is not None:
-        beats["bullseye_best"] = plan.target_map.best_beat
+        beats["bullseye_best"] = ("Paced from the first-ranked site", plan.target_map.best_beat)
     marks: dict[int, str] = {}
     for row in plan.target_map.rows:
         if row["rank"] == 1 and row["aha_segment"]:
             segment = int(row["aha_segment"])
-            marks[segment] = f"{marks[segment]}, {row['id']}" if segment in marks else str(row["id"])
+            marks[segment] = f"{marks[segment].removesuffix(' ...')} ..." if segment in marks else str(row["id"])
+    means = {
+        name: _segment_means(heart.coordinates.aha, heart.living_volumes_mm3, beat) for name, (_, beat) in beats.items()
+    }
+    times = np.concatenate([values[np.isfinite(values)] for values in means.values()])
+    limits = (float(times.min()), float(times.max()))
     drawn = {
-        name: svg(
-            bullseye_figure(
-                _segment_means(heart.coordinates.aha, heart.living_volumes_mm3, beat),
-                label="activation",
-                unit="ms",
-                marks=marks,
-            )
-        )
-        for name, beat in beats.items()
+        name: svg(bullseye_figure(means[name], label=title, unit="ms", marks=marks, limits=limits))
+        for name, (title, _) in beats.items()
     }
     return {"ecg": svg(ecg_figure(traces)), **drawn}
 

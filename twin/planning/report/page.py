@@ -63,6 +63,7 @@ def write_report(
         pictures=[(picture.title, picture.alt, _data_uri(picture.path)) for picture in pictures],
         headline=headline(plan),
         obstacles=obstacles(plan),
+        comparisons=comparisons(plan),
         sites=_in_order(plan.get("sites") or ()),
         research_use=RESEARCH_USE,
     )  # fmt: skip
@@ -72,19 +73,26 @@ def write_report(
 def headline(plan: Mapping[str, Any]) -> str:
     """The answer of a plan in one sentence."""
     sites = plan.get("sites") or ()
-    first = [site for site in sites if site["reachable"] and site.get("rank") == 1]
+    first = [site for site in sites if site.get("rank") == 1]
     if plan["answer"] != "sites" or not first:
         count = len(sites)
         return f"No reachable site among {count} {'candidate' if count == 1 else 'candidates'}"
     if len(first) == 1:
-        return f"Candidate {first[0]['id']} ranks first among the reachable sites"
-    return f"{len(first)} reachable sites share the first rank"
+        return f"Candidate {first[0]['id']} ranks first"
+    return f"{len(first)} candidates share the first rank"
+
+
+def comparisons(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the candidates stand beside: the patient's own rhythm, the standard lateral site, other ways of pacing."""
+    own = {"name": "Own rhythm", **(plan.get("intrinsic") or {})}
+    lateral = {**(plan.get("lateral_reference") or {}), "name": "Standard lateral site"}
+    return [own, *([lateral] if len(lateral) > 1 else []), *(plan.get("alternatives") or ())]
 
 
 def obstacles(plan: Mapping[str, Any]) -> list[tuple[str, int]]:
     """What stood in the way of unreachable sites, and at how many of them, the most frequent first."""
     reasons = [
-        reason for site in plan.get("sites") or () if not site["reachable"] for reason in site.get("reasons") or ()
+        reason for site in plan.get("sites") or () if site.get("rank") is None for reason in site.get("reasons") or ()
     ]
     return sorted(Counter(reasons).items(), key=lambda item: (-item[1], item[0]))
 

@@ -290,7 +290,7 @@ def _mark_sites(axes: Axes, view: View, scene: Scene, *sites: dict[str, Any] | N
         rank = site.get("rank")
         height = 10.0 - (9.0 if rank is None else min(float(rank), 50.0) / 10)
         fill, edge, _ = _site_looks(site)
-        ink = "white" if site["reachable"] else edge
+        ink = "white" if site.get("rank") is not None else edge
         axes.add_patch(Circle((x, y), 2.9, facecolor=fill, edgecolor=edge, linewidth=1.0, zorder=height))
         name = str(site["id"])
         if len(name) <= 3:
@@ -302,9 +302,9 @@ def _mark_sites(axes: Axes, view: View, scene: Scene, *sites: dict[str, Any] | N
 
 def _site_looks(site: dict[str, Any]) -> tuple[str, str, str]:
     """Fill, edge and meaning of a site's circle."""
-    if not site["reachable"]:
-        return "white", "#777777", "not reachable"
-    return (_BEST, "white", "first rank") if site.get("rank") == 1 else ("#222222", "white", "reachable")
+    if site.get("rank") is None:
+        return "white", "#777777", "not reachable, or no capture"
+    return (_BEST, "white", "first rank") if site["rank"] == 1 else ("#222222", "white", "further ranks")
 
 
 def _faces_camera(scene: Scene, places_mm: Float, view: View) -> Bool:
@@ -315,7 +315,7 @@ def _faces_camera(scene: Scene, places_mm: Float, view: View) -> Bool:
 
 
 def _best_site(scene: Scene) -> dict[str, Any] | None:
-    ranked = [site for site in scene.sites if site["reachable"] and site.get("rank") is not None]
+    ranked = [site for site in scene.sites if site.get("rank") is not None]
     return min(ranked, key=lambda site: int(site["rank"])) if ranked else None
 
 
