@@ -70,20 +70,18 @@ def lead_access(tree: VenousTree, rules: LeadRules) -> list[Access]:
     passable = nx.subgraph_view(graph, filter_edge=lambda a, b: not graph.edges[a, b]["obstacle"])
     reached = nx.descendants(passable, 0) | {0}
 
-    lengths = np.zeros(len(tree.parent))
-    narrowest = 2 * tree.radius_mm.copy()
+    narrowest = 2 * tree.radius_mm
     reasons: list[tuple[str, ...]] = [()] * len(tree.parent)
     for child, parent in enumerate(tree.parent.tolist()):  # parents come first
         if parent < 0:
             continue
-        lengths[child] = lengths[parent] + np.linalg.norm(tree.nodes_mm[child] - tree.nodes_mm[parent])
         narrowest[child] = min(narrowest[child], narrowest[parent])
         reasons[child] = reasons[parent] or ((graph.edges[parent, child]["obstacle"],) if child not in reached else ())
     return [
         Access(
             reachable=point in reached,
             reasons=reasons[point],
-            distance_mm=float(lengths[point]),
+            distance_mm=float(tree.distances_mm[point]),
             narrowest_mm=float(narrowest[point]),
         )
         for point in range(len(tree.parent))
@@ -95,20 +93,19 @@ def electrode_points(tree: VenousTree, rules: LeadRules) -> list[int]:
 
     The coronary sinus itself is a way, not a place: it runs in the groove, between atrium and ventricle.
     """
-    lengths = np.zeros(len(tree.parent))
+    lengths = tree.distances_mm
     last = np.zeros(len(tree.parent))
     chosen = []
-    is_end = np.bincount(tree.parent[1:], minlength=len(tree.parent)) == 0
     for child, parent in enumerate(tree.parent.tolist()):
         if parent < 0:
             continue
-        step = float(np.linalg.norm(tree.nodes_mm[child] - tree.nodes_mm[parent]))
-        lengths[child] = lengths[parent] + step
         last[child] = last[parent] if tree.vein[child] == tree.vein[parent] else lengths[parent]
         if tree.vein[child] == 0:
             continue
         since = lengths[child] - last[child]
-        if since >= rules.electrode_spacing_mm or (is_end[child] and since > rules.electrode_spacing_mm / 2):
+        if since >= rules.electrode_spacing_mm or (
+            tree.children[child] == 0 and since > rules.electrode_spacing_mm / 2
+        ):
             chosen.append(child)
             last[child] = lengths[child]
     return chosen
@@ -119,7 +116,7 @@ def _obstacle(tree: VenousTree, rules: LeadRules, parent: int, child: int) -> st
     diameter = 2 * float(min(tree.radius_mm[child], tree.radius_mm[parent]))  # the ostium is nobody's child
     if diameter < rules.lead_diameter_mm:
         return f"the {tree.vein_of(child)} narrows to {diameter:.1f} mm, the lead needs {rules.lead_diameter_mm:.2f} mm"
-    if tree.vein[child] != tree.vein[parent] and parent != 0:  # at the ostium there is no way before the turn
+    if tree.children[parent] > 1 and parent != 0:  # at the ostium there is no way before the turn
         turn = _turn_deg(_direction(tree, parent, before=True), _direction(tree, child, before=False))
         if turn > rules.sharpest_turn_deg:
             return (
@@ -147,5 +144,7 @@ def _direction(tree: VenousTree, point: int, *, before: bool) -> Float:
 
 
 def _turn_deg(before: Float, after: Float) -> float:
-    cosine = before @ after / (np.linalg.norm(before) * np.linalg.norm(after))
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+    lengths = np.linalg.norm(before) * np.linalg.norm(after)
+    if lengths == 0:  # points on one spot: no way, no turn
+        return 0.0
+    return float(np.degrees(np.arccos(np.clip(before @ after / lengths, -1, 1))))

@@ -15,9 +15,11 @@ def frozen(values: ArrayLike, dtype: Any, *, name: str, shape: tuple[int | None,
     """A read-only copy of `values`, C order, checked against `shape` (None: any length).
 
     Raises:
-        ValueError: if the shape differs or a float is not finite; names the first offender.
+        ValueError: if the shape differs, a float is not finite or a whole number does not fit; names the first offender.
     """
     array = np.array(values, dtype=dtype, order="C")
+    if np.issubdtype(array.dtype, np.integer) and not np.array_equal(array, np.asarray(values)):
+        raise ValueError(f"{name} must hold whole numbers within {np.iinfo(dtype).min}..{np.iinfo(dtype).max}")
     if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
         wanted = tuple("n" if want is None else want for want in shape)
         raise ValueError(f"{name} has shape {array.shape}, need {wanted}")

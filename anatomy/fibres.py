@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from anatomy.arrays import Float, Int
 from anatomy.coordinates import WallFields
-from anatomy.laplace import LaplaceProblem
+from anatomy.heart import Heart
+from anatomy.laplace import LaplaceProblem, shape_gradients
 
 # A field goes from 0 to 1 within some centimetres.
 _FLAT_PER_MM = 1e-6
@@ -71,6 +72,21 @@ def rule_based_fibres(
     frame = np.stack([np.cross(up, through), up, through], axis=2)
     turned = frame @ Rotation.from_euler("ZX", np.column_stack([helix, -sheet]), degrees=True).as_matrix()
     return turned[:, :, 0], turned[:, :, 2]
+
+
+def endocardial_handedness(heart: Heart) -> float:
+    """Which way the helix turns in the inner third of the left ventricle: +1 right-handed, as in mammals, to -1.
+
+    The mean, by volume, of sin(2 x helix angle). A negative value means that fibres or heart are mirrored.
+    """
+    c = heart.coordinates
+    inner = (c.transmural[heart.tets].mean(axis=1) < 1 / 3) & c.in_left_ventricle[heart.tets].all(axis=1)
+    gradients = shape_gradients(heart.nodes_mm, heart.tets[inner])
+    up, outward = (np.einsum("mi,mik->mk", u[heart.tets[inner]], gradients) for u in (c.apicobasal, c.transmural))
+    up = _unit(up)
+    circumferential = np.cross(up, _unit(_across(outward, up)))
+    along, around = (np.einsum("ij,ij->i", heart.fibres[inner], axes) for axes in (up, circumferential))
+    return float(np.average(2 * along * around, weights=heart.tet_volumes_mm3[inner]))
 
 
 def _directions(slopes: Float, tets: Int, across: Float | None = None) -> Float:

@@ -24,10 +24,10 @@ class PacingSite:
     Attributes:
         id: unique within a plan.
         source: "vein", "user" or "implanted".
-        node: of the heart's mesh, on the epicardium.
+        node: of the heart's mesh, on the left-ventricular epicardium.
         position_mm: (x, y, z) of the electrode; the node lies beside it.
         vein: its name; empty where the place came without one.
-        aha_segment: 1 to 17; 0 on the right ventricle.
+        aha_segment: 1 to 17.
         reachable: whether a lead gets there; None where no vein says.
         reasons: why not, in words.
         scar_at_tip: share of scar core in the myocardium within 5 mm, 0 to 1.
@@ -51,7 +51,8 @@ class SiteFinder:
 
     def __init__(self, heart: Heart) -> None:
         self._heart = heart
-        self._epicardium = heart.nodes_of(Surface.EPICARDIUM)
+        epicardium = heart.nodes_of(Surface.EPICARDIUM)
+        self._epicardium = epicardium[heart.coordinates.in_left_ventricle[epicardium]]
         self._epicardium_tree = KDTree(heart.nodes_mm[self._epicardium])
         self._centres = KDTree(heart.nodes_mm[heart.tets].mean(axis=1))
 
@@ -88,7 +89,7 @@ class SiteFinder:
         reachable: bool | None = None,
         reasons: tuple[str, ...] = (),
     ) -> PacingSite:
-        """The site on the epicardium nearest to a place."""
+        """The site on the left-ventricular epicardium nearest to a place."""
         node = int(self._epicardium[self._epicardium_tree.query(position_mm)[1]])
         captures = bool(self._heart.living[node])
         return PacingSite(

@@ -4,6 +4,7 @@ Units: mm.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import networkx as nx
@@ -58,6 +59,20 @@ class VenousTree:
             raise ValueError(f"radius_mm[{i}] = {self.radius_mm[i]:.3g}, need > 0")
         if self.vein.min() < 0 or self.vein.max() >= len(self.names):
             raise ValueError(f"vein must lie in 0..{len(self.names) - 1}, got {self.vein.min()}..{self.vein.max()}")
+
+    @cached_property
+    def distances_mm(self) -> Float:
+        """(k,) length of the way from the ostium to each point."""
+        steps = np.linalg.norm(self.nodes_mm - self.nodes_mm[self.parent], axis=1)
+        distances = np.zeros(len(self.parent))
+        for point in range(1, len(self.parent)):
+            distances[point] = distances[self.parent[point]] + steps[point]
+        return distances
+
+    @cached_property
+    def children(self) -> Int:
+        """(k,) how many points have each point as their parent."""
+        return np.bincount(self.parent[1:], minlength=len(self.parent)).astype(np.int32)
 
     def path_to(self, point: int) -> list[int]:
         """The points from the ostium to this one, both included: the way of a lead."""

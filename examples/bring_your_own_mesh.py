@@ -38,7 +38,9 @@ heart = complete_heart(mesh, fibres=file.fibres, sheets=file.sheets)
 
 septum = node_by_coordinates(heart, Surface.LV_ENDOCARDIUM, apicobasal=0.6, rotational=5 / 6)
 times_ms = Eikonal(heart, Conduction()).solve(np.array([septum]))
-print(f"{len(heart.nodes_mm)} nodes, {len(heart.tets)} tetrahedra; the last node activates after {times_ms.max():.0f} ms")
+print(
+    f"{len(heart.nodes_mm)} nodes, {len(heart.tets)} tetrahedra; the last node activates after {times_ms.max():.0f} ms"
+)
 
 segments = [heart.coordinates.aha == k for k in range(1, 18)]
 means = np.array([np.average(times_ms[here], weights=heart.node_volumes_mm3[here]) for here in segments])

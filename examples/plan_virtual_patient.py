@@ -1,6 +1,6 @@
 """Where would a lead help this virtual patient? Makes one, plans it, and saves pictures of its activation and its ECG.
 
-    python examples/plan_virtual_patient.py [FOLDER FOR PICTURES] [EDGE LENGTH IN MM]
+python examples/plan_virtual_patient.py [FOLDER FOR PICTURES] [EDGE LENGTH IN MM]
 """
 
 import shutil

@@ -28,8 +28,9 @@ from twin.eikonal_graph import Star, fast_triangles, star_of_tets, star_of_trian
 # tetrahedra, and is far above the rounding of float64 and far below any time that matters.
 _LEAST_GAIN = 1e-12
 # Nodes retaken this often, in long lines of obtuse tetrahedra, wait until the heap is empty: their ever smaller
-# corrections then go through the mesh as one front. Without it an aligned mesh across the fibres took 60 times as long;
-# with much less, a real heart is slower, for what lies behind the node is then done twice. Measured: 16 to 64 are alike.
+# corrections then go through the mesh as one front. Without this rule an aligned mesh askew to its fibres took more than
+# eight times as long; with a much smaller number a real heart takes longer, as all that lies beyond is done once more.
+# On irregular meshes 16 to 64 are alike.
 _RETAKES = 32
 # A triangle whose squared area is this share of its sides' product is a line: its inner products have cancelled.
 _LINE = 1e-12

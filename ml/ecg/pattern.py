@@ -14,7 +14,7 @@ BLOCK_MS = 120.0
 
 
 def conduction_pattern(beat: Ecg, qrs: QrsBounds) -> str:
-    """ "normal", "lbbb" or "rbbb" of one beat with V1."""
+    """One of "normal", "lbbb" and "rbbb", from one beat with V1."""
     if qrs.duration_ms < BLOCK_MS:
         return "normal"
     late = np.linspace((qrs.onset_ms + qrs.end_ms) / 2, qrs.end_ms, 100)

@@ -65,8 +65,9 @@ def plan(
 ) -> None:
     """Rank the pacing sites of one patient: plan.json, sites.csv, heart.vtu, report.html, provenance.json."""
     with _exit_codes(quiet):
+        from twin.planning.errors import SettingsError
         from twin.planning.plan import plan_patient
-        from twin.planning.settings import SettingsError, read_yaml
+        from twin.planning.settings import read_yaml
 
         given = {"edge_mm": edge_mm, "rhythm": rhythm, "pictures": pictures}
         layers: list[tuple[str, dict[str, Any]]] = []

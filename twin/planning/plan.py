@@ -7,7 +7,6 @@ into it one by one, so that a failure or an interruption leaves no half-written 
 import json
 import logging
 import math
-import os
 import platform
 import shutil
 import tempfile
@@ -106,7 +105,9 @@ def plan_patient(folder: Path, out: Path, layers: Sequence[tuple[str, Mapping[st
 def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -> Plan:
     warnings: list[str] = []
     recording = read_recorded_ecg(patient)
-    beat, qrs, rhythm_name = None, None, settings.rhythm
+    beat: Ecg | None = None
+    qrs: QrsBounds | None = None
+    rhythm_name: str = settings.rhythm
     if recording is not None and patient.ecg is not None:
         with reading(patient.ecg):
             beat = median_beat(recording)
@@ -351,6 +352,6 @@ def _staging(out: Path) -> Iterator[Path]:
         yield staging
         out.mkdir(exist_ok=True)
         for name in FILES:
-            os.replace(staging / name, out / name)
+            (staging / name).replace(out / name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

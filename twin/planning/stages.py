@@ -18,6 +18,7 @@ from anatomy.arrays import Float
 from anatomy.axes import heart_axes
 from anatomy.boundary_tags import tag_boundary
 from anatomy.build import complete_heart
+from anatomy.fibres import endocardial_handedness
 from anatomy.formats import read_heart_file, read_surface_file
 from anatomy.heart import Heart, HeartMesh, Surface
 from anatomy.labels import read_label_map, with_rv_wall
@@ -115,6 +116,11 @@ def build_heart(source: Path, convention: str, settings: Settings) -> BuiltHeart
         heart = complete_heart(mesh, **given, angles=settings.fibres)
     if "fibres" not in given:
         stand_ins.append("fibres by rule (Bayer 2012)")
+    elif endocardial_handedness(heart) < 0:
+        warnings.append(
+            f"{source.name}: the fibres turn left-handed at the left endocardium, where hearts turn right-handed: "
+            "fibres or heart may be mirrored; they were kept"
+        )
     if wall_made:
         stand_ins.append("right ventricular wall of even thickness around its blood")
     return BuiltHeart(heart=heart, turned=turned, stand_ins=tuple(stand_ins), warnings=tuple(warnings))
