@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anatomy.arrays import Byte, Float, Int, frozen
-from anatomy.heart import tet_volumes_mm3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -18,7 +17,7 @@ class HeartFile:
 
     Attributes:
         nodes_mm: (n, 3) nodes that a tetrahedron uses.
-        tets: (m, 4) int32; those that came inverted are turned.
+        tets: (m, 4) int32.
         triangles: (t, 3) int32 tagged surface triangles.
         surface: (t,) int8, a `Surface` per triangle.
         fibres: (m, 3) unit vectors as the file gave them.
@@ -50,7 +49,7 @@ class HeartFile:
         number = np.full(len(nodes), -1, dtype=np.int32)
         number[used] = np.arange(len(used))
         set_(self, "nodes_mm", frozen(nodes[used], np.float64, name="nodes", shape=(None, 3)))
-        set_(self, "tets", _turned(self.nodes_mm, number[tets]))
+        set_(self, "tets", frozen(number[tets], np.int32, name="tets", shape=(None, 4)))
         if (self.triangles is None) != (self.surface is None):
             raise ValueError("triangles and their surface tags come together: the file has one without the other")
         if self.triangles is not None and self.surface is not None:
@@ -104,14 +103,6 @@ class SurfaceFile:
         _check_numbers("triangles", self.triangles, len(self.nodes_mm))
         if self.surface is not None:
             set_(self, "surface", frozen(self.surface, np.int8, name="surface", shape=(len(self.triangles),)))
-
-
-def _turned(nodes: Float, tets: Int) -> Int:
-    """The order of a tetrahedron's nodes carries no meaning in files; here it makes volumes positive."""
-    inverted = tet_volumes_mm3(nodes, tets) < 0
-    tets[inverted, :2] = tets[inverted, 1::-1]
-    turned: Int = frozen(tets, np.int32, name="tets", shape=(None, 4))
-    return turned
 
 
 def _check_numbers(name: str, cells: Int, n: int) -> None:

@@ -9,6 +9,7 @@ Units: mm.
 import numpy as np
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from anatomy.arrays import Float, Int
 from anatomy.boundary import face_links, face_neighbours, outer_faces
@@ -21,13 +22,21 @@ from anatomy.walls import fill_walls
 _GAP_MM = 2.0
 
 
-def remesh(nodes_mm: Float, tets: Int, edge_mm: float) -> HeartMesh:
+def body_count(tets: Int, n: int) -> int:
+    """How many bodies the tetrahedra on n nodes form that share no faces."""
+    return int(connected_components(face_links(face_neighbours(tets, n)), directed=False)[0])
+
+
+def remesh(nodes_mm: Float, tets: Int, edge_mm: float) -> tuple[HeartMesh, Int]:
     """Tetrahedra that fill the same space in one piece, with a tagged boundary.
 
     Args:
         nodes_mm: (n, 3).
         tets: (m, 4) of positive volume, in one or more bodies.
         edge_mm: mean edge length of the new mesh.
+
+    Returns:
+        The mesh, and (k,) for each of its tetrahedra the one of the old mesh whose centre is nearest.
 
     Raises:
         ValueError: where walls are too thin for the edges, the bodies lie apart, or the shape has not two open cavities.
@@ -45,4 +54,6 @@ def remesh(nodes_mm: Float, tets: Int, edge_mm: float) -> HeartMesh:
     inner, filled = fill_walls(np.minimum(union, closed), np.full(3, step), edge_mm, volume)
     inner += low
     faces, surface = tag_boundary(inner, filled)
-    return HeartMesh(nodes_mm=inner, tets=filled, triangles=faces, surface=surface)
+    mesh = HeartMesh(nodes_mm=inner, tets=filled, triangles=faces, surface=surface)
+    _, nearest = KDTree(nodes_mm[tets].mean(axis=1)).query(mesh.nodes_mm[mesh.tets].mean(axis=1))
+    return mesh, nearest.astype(np.int32)

@@ -2,7 +2,8 @@
 
 First arrival is min-plus linear: activation from several sources with delays is min_i(T_i + delay_i). So one map per
 pacing site and per right-ventricular site gives every combination and every delay. Against a joint solution the minimum
-is late by 0.01 ms on average and 2 ms at most, on the lines where two fronts meet.
+is late where two fronts meet within one tetrahedron: on phantoms by 0.04 ms on average, and at single nodes by 2.5 ms with
+edges of 2.2 mm and 5 ms with edges of 3.5 mm in a border zone.
 
 Units: ms.
 """

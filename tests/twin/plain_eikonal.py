@@ -27,14 +27,14 @@ class _Doors:
 
     def offer(self, times: Float) -> None:
         """Lower the times of the apexes."""
-        known = np.isfinite(times[self.base]).all(axis=1)
+        known = np.all(np.isfinite(times[self.base]), axis=1)
         t = np.where(known[:, None], times[self.base], 0.0)
         gradient = np.einsum("mki,mk->mi", self.inverse, t[:, 1:] - t[:, :1])
         steep = np.einsum("mi,mi->m", gradient, gradient)
         run = self.height / np.sqrt(np.where(steep < 1, 1 - steep, 1.0))
         weights = self.foot - run[:, None] * np.einsum("mki,mi->mk", self.inverse, gradient)
         weights = np.concatenate([1 - weights.sum(axis=1, keepdims=True), weights], axis=1)
-        inside = known & (steep < 1) & (weights >= 0).all(axis=1)
+        inside = known & (steep < 1) & np.all(weights >= 0, axis=1)
         ray = self.target - np.einsum("mk,mki->mi", weights, self.points)
         arrival = np.einsum("mk,mk->m", weights, t) + np.linalg.norm(ray, axis=1)
         np.minimum.at(times, self.apex[inside], arrival[inside])

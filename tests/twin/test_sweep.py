@@ -4,7 +4,7 @@ import pytest
 from anatomy.heart import Heart, Surface
 from anatomy.sites import node_by_coordinates
 from anatomy.torso import electrodes_by_rule
-from twin.activation import CaptureLatency
+from twin.activation import Activation, CaptureLatency
 from twin.conduction import Conduction
 from twin.dyssynchrony import DyssynchronyMeter
 from twin.leadfield import LeadField
@@ -48,16 +48,23 @@ def sweep(small_heart: Heart, twin: Twin, nodes: list[int], rv_node: int) -> Swe
 def test_a_beat_is_that_of_a_joint_solution_from_both_electrodes(
     small_heart: Heart, twin: Twin, sweep: Sweep, nodes: list[int], rv_node: int, site: int, delay: float
 ) -> None:
-    """Superposition: never early; late where both fronts meet, by less than half the time along an edge of 3.5 mm (13 ms
-    across the fibre), and by little on average. On a real heart with finer edges it was 2 ms at most."""
+    """Superposition: never early, and late only where both fronts meet within one tetrahedron.
+
+    Single nodes are late by up to a fraction of the time along an edge, 13 ms here in healthy tissue and 34 ms in the
+    border zone; what is made of the times hardly notices.
+    """
     starts = np.array([max(delay, 0) + LATENCY.lv_ms, max(-delay, 0) + LATENCY.rv_ms])
     joint = twin.started(np.array([nodes[site], rv_node], dtype=np.int32), starts).times_ms
     living, times = small_heart.living, sweep.beat(site, delay).times_ms
     late = times[living] - joint[living]
     assert np.isinf(times[~living]).all()
     assert late.min() > -1e-3
-    assert late.max() < 5.0
+    assert late.max() < 10.0
+    assert np.quantile(late, 0.999) < 3.0
     assert late.mean() < 0.05
+    meter = DyssynchronyMeter(small_heart)
+    one, other = meter.measure(sweep.beat(site, delay)), meter.measure(Activation(times_ms=joint))
+    assert one.index_ms == pytest.approx(other.index_ms, abs=0.25)
 
 
 def test_indices_come_by_site_and_then_by_delay(small_heart: Heart, sweep: Sweep) -> None:

@@ -24,6 +24,7 @@ from anatomy.heart import Heart, HeartMesh, Surface
 from anatomy.labels import read_label_map, with_rv_wall
 from anatomy.meshing import mesh_label_map
 from anatomy.orientation import RigidTransform, alignment, misorientations
+from anatomy.remeshing import body_count, remesh
 from anatomy.sites import PacingSite, SiteFinder, node_by_coordinates
 from anatomy.surface_meshing import mesh_surface
 from anatomy.torso import Electrodes, electrodes_by_rule, read_electrodes
@@ -102,10 +103,14 @@ def build_heart(source: Path, convention: str, settings: Settings) -> BuiltHeart
     Raises:
         InputError: if the file cannot be used.
     """
-    stand_ins: list[str] = []
-    warnings: list[str] = []
     with reading(source):
-        mesh, given, wall_made = _mesh(source, convention, settings)
+        geometry = _geometry(source, convention, settings)
+        mesh, given, stand_ins, warnings = (
+            geometry.mesh,
+            geometry.given,
+            list(geometry.stand_ins),
+            list(geometry.warnings),
+        )
         axes = heart_axes(mesh)
         faults = misorientations(axes)
         turned = alignment(axes) if faults else None
@@ -121,8 +126,6 @@ def build_heart(source: Path, convention: str, settings: Settings) -> BuiltHeart
             f"{source.name}: the fibres turn left-handed at the left endocardium, where hearts turn right-handed: "
             "fibres or heart may be mirrored; they were kept"
         )
-    if wall_made:
-        stand_ins.append("right ventricular wall of even thickness around its blood")
     return BuiltHeart(heart=heart, turned=turned, stand_ins=tuple(stand_ins), warnings=tuple(warnings))
 
 
@@ -195,26 +198,47 @@ def find_candidates(patient: Patient, anatomy: Anatomy, settings: Settings) -> C
     )
 
 
-def _mesh(path: Path, convention: str, settings: Settings) -> tuple[HeartMesh, dict[str, Any], bool]:
-    """The mesh, what the file knows of its tissue and fibres, and whether the right wall had to be made up."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Geometry:
+    """A mesh, what its file knows of it per tetrahedron, and what had to be made up or changed."""
+
+    mesh: HeartMesh
+    given: dict[str, Any]
+    stand_ins: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def _geometry(path: Path, convention: str, settings: Settings) -> _Geometry:
     if path.name.endswith((".nii", ".nii.gz")):
         labels, wall_made = with_rv_wall(read_label_map(path, convention))
         meshed = mesh_label_map(labels, edge_mm=settings.edge_mm)
-        return meshed.mesh, {"tissue": meshed.tissue}, wall_made
+        wall = ("right ventricular wall of even thickness around its blood",) if wall_made else ()
+        return _Geometry(mesh=meshed.mesh, given={"tissue": meshed.tissue}, stand_ins=wall)
     if path.suffix in (".vtp", ".stl", ".obj", ".ply"):
         closed = read_surface_file(path)
         if closed.surface is None:
-            raise ValueError(
-                f"has no tags; give every triangle a `surface`: {', '.join(f'{s} {s.name}' for s in Surface)}"
-            )
-        return mesh_surface(closed.nodes_mm, closed.triangles, closed.surface, settings.edge_mm), {}, False
+            tags = ", ".join(f"{kind} {kind.name.lower()}" for kind in Surface)
+            raise ValueError(f"has no tags; give every triangle a `surface`: {tags}")
+        return _Geometry(
+            mesh=mesh_surface(closed.nodes_mm, closed.triangles, closed.surface, settings.edge_mm), given={}
+        )
     file = read_heart_file(path)
-    triangles, surface = file.triangles, file.surface
-    if triangles is None or surface is None:
-        triangles, surface = tag_boundary(file.nodes_mm, file.tets)
-    mesh = HeartMesh(nodes_mm=file.nodes_mm, tets=file.tets, triangles=triangles, surface=surface)
     given = {name: getattr(file, name) for name in ("tissue", "fibres", "sheets")}
-    return mesh, {name: values for name, values in given.items() if values is not None}, False
+    given = {name: values for name, values in given.items() if values is not None}
+    if file.triangles is not None and file.surface is not None:
+        mesh = HeartMesh(nodes_mm=file.nodes_mm, tets=file.tets, triangles=file.triangles, surface=file.surface)
+        return _Geometry(mesh=mesh, given=given)
+    told = f"{path.name}: the boundary carries no tags: base, epicardium and endocardium were told from the shape"
+    bodies = body_count(file.tets, len(file.nodes_mm))
+    if bodies == 1:
+        triangles, surface = tag_boundary(file.nodes_mm, file.tets)
+        mesh = HeartMesh(nodes_mm=file.nodes_mm, tets=file.tets, triangles=triangles, surface=surface)
+        return _Geometry(mesh=mesh, given=given, warnings=(told,))
+    mesh, nearest = remesh(file.nodes_mm, file.tets, settings.edge_mm)
+    joined = f"{path.name}: {bodies} bodies that share no faces were meshed again as one; fibres from the nearest tetrahedron"
+    return _Geometry(
+        mesh=mesh, given={name: values[nearest] for name, values in given.items()}, warnings=(told, joined)
+    )
 
 
 def _turned(anatomy: Anatomy, position_mm: tuple[float, float, float]) -> Float:
