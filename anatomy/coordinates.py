@@ -4,8 +4,8 @@ The meaning of the coordinates follows Cobiveco [doi:10.1016/j.media.2021.102247
 
 - transmural: 1 minus the harmonic field that is 1 on the node's own endocardium and 0 on the other side of the wall,
   not a ratio of trajectory lengths (and 0 at the endocardium, where Cobiveco has 1);
-- apicobasal: the apex-to-base harmonic field, stretched so that it grows with height along the long axis in the
-  left ventricle, not arc lengths on 48 contours;
+- apicobasal: the apex-to-base harmonic field, stretched so that it grows with height along the long axis in
+  each ventricle, not arc lengths on 48 contours (where the ventricles meet it jumps a little);
 - rotational: the angle about the long axis between the two insertions of the right ventricle, whose angles are straight
   lines over the height; in the right ventricle the angle is mirrored, as there;
 - transventricular: the septum belongs to the left ventricle.
@@ -74,7 +74,7 @@ def ventricular_coordinates(mesh: HeartMesh, fields: WallFields, axes: HeartAxes
         ValueError: if no part of the RV endocardium faces the septum.
     """
     right = (fields.rv_share > 0.5) & (fields.lv_side < 0.5)
-    apicobasal = _apicobasal(mesh, fields, axes, ~right)
+    apicobasal = np.where(right, _apicobasal(mesh, fields, axes, right), _apicobasal(mesh, fields, axes, ~right))
     rotational = _rotational(mesh, fields, axes, apicobasal, right)
     return Coordinates(
         apicobasal=apicobasal,
@@ -95,12 +95,12 @@ def aha_segments(apicobasal: Float, rotational: Float) -> Byte:
     return np.where(apicobasal < APEX_END, 17, segments).astype(np.int8)
 
 
-def _apicobasal(mesh: HeartMesh, fields: WallFields, axes: HeartAxes, left: Bool) -> Float:
-    """Stretch the harmonic field to mean height, keeping its order."""
+def _apicobasal(mesh: HeartMesh, fields: WallFields, axes: HeartAxes, ventricle: Bool) -> Float:
+    """Stretch the harmonic field to the mean height that it has in one ventricle, keeping its order."""
     levels = np.linspace(0, 1, 41)
-    psi, height = fields.apex_to_base[left], np.clip(axes.height(mesh.nodes_mm[left]), 0, None)
+    psi, height = fields.apex_to_base[ventricle], np.clip(axes.height(mesh.nodes_mm[ventricle]), 0, None)
     bins = np.clip(np.digitize(psi, levels) - 1, 0, len(levels) - 2)
-    weights = mesh.node_volumes_mm3[left]
+    weights = mesh.node_volumes_mm3[ventricle]
     filled = np.bincount(bins, weights=weights, minlength=len(levels) - 1)
     mean = np.bincount(bins, weights=weights * height, minlength=len(levels) - 1)[filled > 0] / filled[filled > 0]
     centres = ((levels[:-1] + levels[1:]) / 2)[filled > 0]

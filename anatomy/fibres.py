@@ -38,6 +38,11 @@ class FibreAngles:
     sheet_endocardium: float = -65.0
     sheet_epicardium: float = 25.0
 
+    def __post_init__(self) -> None:
+        for name in ("helix_endocardium", "helix_epicardium", "sheet_endocardium", "sheet_epicardium"):
+            if not -90 <= getattr(self, name) <= 90:
+                raise ValueError(f"{name} = {getattr(self, name):g}, need -90 to 90 degrees")
+
 
 def rule_based_fibres(
     tets: Int, problem: LaplaceProblem, fields: WallFields, angles: FibreAngles

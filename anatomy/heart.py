@@ -21,6 +21,8 @@ MAX_SIZE_MM = 200.0
 AHA_SEGMENTS = 17
 # Three node numbers fit into one 63-bit key; at 0.5 mm a large heart has 1.9 M nodes.
 _MAX_NODES = 2**21
+# Below this a tetrahedron is flat up to rounding errors; edges of 0.1 mm enclose 1e-4 mm3.
+_FLAT_MM3 = 1e-7
 
 
 class Surface(IntEnum):
@@ -70,8 +72,8 @@ class HeartMesh:
         _check_numbers("triangles", self.triangles, len(self.nodes_mm))
         if len(self.nodes_mm) > _MAX_NODES:
             raise ValueError(f"the mesh has {len(self.nodes_mm)} nodes, need at most {_MAX_NODES}: mesh it coarser")
-        _check_size(self.nodes_mm)
-        _check_volumes(self.tets, self.tet_volumes_mm3)
+        check_size(self.nodes_mm)
+        check_volumes(self.tets, self.tet_volumes_mm3)
         set_(self, "triangles", _turned_outward(self.triangles, self.tets))
         _check_surfaces(self.surface)
 
@@ -240,7 +242,8 @@ def _check_numbers(name: str, cells: Int, n: int) -> None:
         )
 
 
-def _check_size(nodes_mm: Float) -> None:
+def check_size(nodes_mm: Float) -> None:
+    """Refuse hearts that are not in mm, naming the likely unit."""
     size = float(np.ptp(nodes_mm, axis=0).max())
     if MIN_SIZE_MM <= size <= MAX_SIZE_MM:
         return
@@ -251,13 +254,15 @@ def _check_size(nodes_mm: Float) -> None:
     raise ValueError(f"the heart measures {size:.4g} mm, need {MIN_SIZE_MM:g} to {MAX_SIZE_MM:g} mm; {cure}")
 
 
-def _check_volumes(tets: Int, volumes: Float) -> None:
-    bad = np.flatnonzero(volumes <= 0)
+def check_volumes(tets: Int, volumes: Float) -> None:
+    """Refuse inverted and flat tetrahedra."""
+    bad = np.flatnonzero(volumes < _FLAT_MM3)
     if bad.size:
         i = bad[0]
         raise ValueError(
             f"tets[{i}] = {tets[i].tolist()} has volume {volumes[i]:.3g} mm3, need > 0 ({bad.size} of {len(tets)} "
-            "tetrahedra do not). Swap two node numbers of inverted ones, remove flat ones."
+            "tetrahedra do not). Swap two node numbers of inverted ones (if all are, the heart may be mirrored), remove "
+            "flat ones."
         )
 
 

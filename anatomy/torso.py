@@ -27,6 +27,9 @@ _FROM_CHEST_WALL_MM = {
     "V6": (118.0, 90.0, -18.0),
 }
 _CHEST_WALL_MM = 30.0
+# Largest extent of the nine electrodes, from small animals to limb electrodes on the ankles; tells mm from other units.
+MIN_TORSO_MM = 80.0
+MAX_TORSO_MM = 2500.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,7 +63,7 @@ def read_electrodes(path: Path) -> Electrodes:
     """Read `{"units": "mm", "positions": {"V1": [x, y, z], ...}}`; further electrodes are ignored.
 
     Raises:
-        ValueError: if the file is no such JSON, the unit is not mm, or an electrode is missing.
+        ValueError: if the file is no such JSON, the positions cannot be in mm, or an electrode is missing.
     """
     try:
         content = json.loads(path.read_text())
@@ -73,6 +76,7 @@ def read_electrodes(path: Path) -> Electrodes:
         KeyError,
         TypeError,
         ValueError,
+        RecursionError,
     ) as error:
         raise ValueError('is no electrode file: need {"units": "mm", "positions": {"V1": [x, y, z], ...}}') from error
     if unit != "mm":
@@ -84,4 +88,10 @@ def read_electrodes(path: Path) -> Electrodes:
         places = np.array([positions[name] for name in ELECTRODES], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError("every electrode needs three numbers [x, y, z]") from error
-    return Electrodes(positions_mm=places, is_template=False)
+    electrodes = Electrodes(positions_mm=places, is_template=False)
+    size = float(np.ptp(places, axis=0).max())
+    if not MIN_TORSO_MM <= size <= MAX_TORSO_MM:
+        raise ValueError(
+            f"the electrodes span {size:.4g} mm, need {MIN_TORSO_MM:g} to {MAX_TORSO_MM:g} mm: check that they are in mm"
+        )
+    return electrodes

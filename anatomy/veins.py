@@ -3,15 +3,22 @@
 Units: mm.
 """
 
+import logging
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import pyvista as pv
 
 from anatomy.arrays import Byte, Float, Int, frozen
+
+# Extent of the centre lines around a heart of 50 to 200 mm; tells mm from other units.
+MIN_TREE_MM = 20.0
+MAX_TREE_MM = 400.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +101,7 @@ def read_veins(path: Path) -> VenousTree:
     Raises:
         ValueError: if the file cannot be read, holds no lines or lacks an array, or if the lines form no tree.
     """
-    mesh = pv.read(path)
+    mesh = _read(path)
     if not isinstance(mesh, pv.PolyData) or mesh.n_points < 2 or not mesh.n_lines:
         raise ValueError("holds no lines; veins are a VTP of centre lines. The file may be damaged")
     for name in ("radius_mm", "vein"):
@@ -104,6 +111,13 @@ def read_veins(path: Path) -> VenousTree:
         raise ValueError("lacks the field array `names`: the veins' names, the coronary sinus first")
     vein = np.asarray(mesh.point_data["vein"])
     radius = np.asarray(mesh.point_data["radius_mm"])
+    if vein.ndim != 1 or radius.ndim != 1:
+        raise ValueError("the point arrays `radius_mm` and `vein` must hold one number per point")
+    size = float(np.ptp(mesh.points, axis=0).max())
+    if not MIN_TREE_MM <= size <= MAX_TREE_MM:
+        raise ValueError(
+            f"the veins span {size:.4g} mm, need {MIN_TREE_MM:g} to {MAX_TREE_MM:g}: check that they are in mm"
+        )
     order, parent = _rooted(_segments(mesh), vein, radius)
     return VenousTree(
         nodes_mm=np.asarray(mesh.points)[order],
@@ -125,6 +139,22 @@ def write_veins(path: Path, tree: VenousTree) -> None:
     mesh.field_data["names"] = np.array(tree.names)
     mesh.field_data["is_template"] = np.array([int(tree.is_template)])
     mesh.save(path)
+
+
+def _read(path: Path) -> Any:
+    """Whatever VTK makes of the file; its readers report errors as warnings and on stderr, here they are errors."""
+    if not path.is_file() or not path.stat().st_size:
+        raise ValueError("is no file, or empty")
+    level = logging.root.manager.disable
+    try:
+        logging.disable(logging.ERROR)
+        with warnings.catch_warnings(), pv.vtk_verbosity("off"):
+            warnings.filterwarnings("error", message="The VTK reader")
+            return pv.read(path)
+    except Exception as error:  # the readers raise all kinds
+        raise ValueError("is not a VTP that VTK reads; it may be truncated") from error
+    finally:
+        logging.disable(level)
 
 
 def _segments(mesh: pv.PolyData) -> Int:

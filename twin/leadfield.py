@@ -7,8 +7,8 @@ At an electrode at distance r in an unbounded, evenly conducting body,
 so the weights depend on heart and electrode alone: once they are known, an ECG is a sum over nodes sorted by time
 [pseudo-ECG; conductivities of the ventricles doi:10.1098/rsta.2011.0139, as used by Niederer 2011].
 
-Deviations: no lungs, no torso surface, no blood; the membrane voltage steps from rest to plateau; repolarisation has the
-same form at every node, so that the T wave opposes the QRS, as in bundle branch block.
+Deviations: no lungs, no blood; of the torso surface only that it doubles potentials; the membrane voltage steps from rest
+to plateau; repolarisation has the same form at every node, so that the T wave opposes the QRS, as in bundle branch block.
 
 Units: mm, ms, mV, S/m.
 """
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial import ConvexHull
 
 from anatomy.arrays import Float
 from anatomy.heart import Heart, Tissue
@@ -40,11 +41,14 @@ class Conductivity:
     Attributes:
         along_s_per_m, across_s_per_m: inside the cells, along and across the fibre [Niederer 2011].
         body_s_per_m: everywhere outside; our choice of an average torso.
+        surface_gain: potential on the skin over that at the same place in an unbounded body; 2 on a flat surface, by the
+            method of images.
     """
 
     along_s_per_m: float = 0.17
     across_s_per_m: float = 0.019
     body_s_per_m: float = 0.2
+    surface_gain: float = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +87,16 @@ class LeadField:
         centres = heart.nodes_mm[heart.tets].mean(axis=1)
         volumes = np.where(heart.tissue == Tissue.CORE, 0.0, heart.tet_volumes_mm3)
         along = np.einsum("mk,mik->mi", heart.fibres, gradients)
+        hull = ConvexHull(heart.nodes_mm)
         weights = []
         for name, place in zip(ELECTRODES, electrodes.positions_mm, strict=True):
             away = place - centres
             distance = np.linalg.norm(away, axis=1)
-            nearest = float(distance.min())
-            if nearest < _CLOSEST_MM:
+            outside = float((hull.equations @ np.append(place, 1.0)).max())
+            if outside < _CLOSEST_MM:
+                where = "inside the heart" if outside < 0 else f"{outside:.1f} mm from the heart"
                 raise ValueError(
-                    f"electrode {name} lies {nearest:.1f} mm from the muscle, need at least {_CLOSEST_MM:g} mm: "
+                    f"electrode {name} lies {where}, need at least {_CLOSEST_MM:g} mm outside: "
                     "are heart and electrodes in the same frame?"
                 )
             field = away / distance[:, None] ** 3
@@ -100,7 +106,7 @@ class LeadField:
                 * along
                 * np.einsum("mk,mk->m", heart.fibres, field)[:, None]
             )
-            per_tet = -volumes[:, None] * current / (4 * np.pi * sigma.body_s_per_m)
+            per_tet = -sigma.surface_gain * volumes[:, None] * current / (4 * np.pi * sigma.body_s_per_m)
             weights.append(np.bincount(heart.tets.ravel(), weights=per_tet.ravel(), minlength=len(heart.nodes_mm)))
         self._weights = np.array(weights)
 

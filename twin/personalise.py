@@ -26,6 +26,7 @@ from twin.leadfield import LeadField
 from twin.rhythm import Rhythm, start_nodes
 
 _SCAN_POINTS = 40
+_LONGEST_BEAT_MS = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +189,9 @@ def _fit_factor(
         return qrs_bounds(lead_field.ecg(prior.scaled(factor))).duration_ms - target.duration_ms
 
     bounds = rules.slowest_m_per_s / assumed.fibre_m_per_s, rules.fastest_m_per_s / assumed.fibre_m_per_s
-    factors = np.geomspace(*bounds, _SCAN_POINTS)
+    # A beat longer than any QRS could not be measured as one.
+    slowest = max(bounds[0], prior.last_ms / _LONGEST_BEAT_MS)
+    factors = np.geomspace(slowest, max(bounds[1], slowest), _SCAN_POINTS)
     errors = np.array([error_ms(factor) for factor in factors])
     for left in _sign_changes(errors):
         root = float(brentq(error_ms, factors[left], factors[left + 1], xtol=1e-4))

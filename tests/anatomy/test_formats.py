@@ -130,10 +130,10 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         read_heart_file(write_mesh(tmp_path / "a.vtu", [[0, 1, 2, 3]], nodes))
 
 
-def test_inverted_tetrahedra_are_turned_and_unused_nodes_left_out(tmp_path: Path) -> None:
-    file = read_heart_file(write_mesh(tmp_path / "a.vtu", [[0, 2, 1, 3]], fibre=[[0, 0, 1.0]]))
+def test_nodes_that_no_tetrahedron_uses_are_left_out(tmp_path: Path) -> None:
+    file = read_heart_file(write_mesh(tmp_path / "a.vtu", [[0, 1, 2, 3]], fibre=[[0, 0, 1.0]]))
     np.testing.assert_array_equal(file.nodes_mm, NODES[:4])
-    np.testing.assert_array_equal(file.tets, [[2, 0, 1, 3]])
+    np.testing.assert_array_equal(file.tets, [[0, 1, 2, 3]])
     np.testing.assert_array_equal(file.fibres, [[0, 0, 1]])
 
 

@@ -167,8 +167,9 @@ def test_the_template_lies_on_the_epicardium_and_outside_of_the_muscle(small_hea
 
 def test_every_tributary_leaves_the_groove_and_runs_towards_the_apex(small_heart: Heart) -> None:
     tree = template_tree(small_heart)
-    _, nodes = nearest_on_epicardium(small_heart, tree)
-    height = small_heart.coordinates.apicobasal[nodes]
+    c, epicardium = small_heart.coordinates, small_heart.nodes_of(Surface.EPICARDIUM)
+    left = epicardium[c.in_left_ventricle[epicardium]]  # where the ventricles meet, the coordinate jumps
+    height = c.apicobasal[left[KDTree(small_heart.nodes_mm[left]).query(tree.nodes_mm)[1]]]
     for number, vein in enumerate(TRIBUTARIES, start=1):
         points = np.flatnonzero(tree.vein == number)
         mouth = tree.parent[points[0]]

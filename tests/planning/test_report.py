@@ -165,9 +165,7 @@ def test_absolute_paths_in_the_provenance_are_cut_to_the_file_name(tmp_path: Pat
 
 def test_the_headline_counts_the_sites_that_share_the_first_rank() -> None:
     assert headline(plan()) == "2 candidates share the first rank"
-    assert (
-        headline(plan(sites=[site("S1"), site("S2", rank=2)])) == "Candidate S1 ranks first"
-    )
+    assert headline(plan(sites=[site("S1"), site("S2", rank=2)])) == "Candidate S1 ranks first"
     lost = [site("S1", reachable=False, rank=None, reasons=["vein too narrow"])]
     assert headline(plan(answer="no reachable site", sites=lost)) == "No reachable site among 1 candidate"
 

@@ -88,6 +88,7 @@ def test_far_away_the_area_of_a_planar_front_is_that_of_one_dipole(
     current = sigma.across_s_per_m * direction + (sigma.along_s_per_m - sigma.across_s_per_m) * (f @ direction) * f
     moment = STEP_MV * current / speed * 60.0**3
     away = electrodes.positions_mm - box.nodes_mm.mean(axis=0)
+    moment = sigma.surface_gain * moment
     dipole = away @ moment / (4 * np.pi * sigma.body_s_per_m * np.linalg.norm(away, axis=1) ** 3)
     np.testing.assert_allclose(areas, in_leads(dipole), rtol=2e-4, atol=2e-4 * np.abs(dipole).max())
 

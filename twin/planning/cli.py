@@ -80,7 +80,7 @@ def plan(
 @app.command()
 def demo(
     out: Out,
-    seed: Annotated[int, typer.Option(metavar="N", help="Which virtual patient.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which virtual patient.")] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Make a virtual patient in DIR/patient and plan it into DIR/plan."""
@@ -156,8 +156,10 @@ def _exit_codes(quiet: bool) -> Iterator[None]:
     """Log to stderr; turn what may go wrong into one line and the exit code that scripts rely on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger("crt-twin").addHandler(handler)
-    logging.getLogger("crt-twin").setLevel(logging.ERROR if quiet else logging.INFO)
+    log = logging.getLogger("crt-twin")
+    log.addHandler(handler)
+    log.propagate = False  # a reader that logs gives the root logger a handler of its own: lines would come twice
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
     from twin.planning.errors import InputError, SettingsError
 
     try:
@@ -174,6 +176,9 @@ def _exit_codes(quiet: bool) -> Iterator[None]:
         code, message = 130, "interrupted; nothing was written"
     else:
         return
+    finally:
+        log.removeHandler(handler)
+        log.propagate = True
     for line in message.splitlines():
         typer.echo(f"crt-twin: {line}", err=True)
     raise typer.Exit(code)

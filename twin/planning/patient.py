@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from anatomy.labels import CONVENTIONS
 from ml.ecg.readers import read_ecg
@@ -26,7 +26,7 @@ ECG_NAMES = ("ecg.hea", "ecg.csv")
 # Files of the layout that this version does not read yet; a plan says that it left them out.
 UNREAD_NAMES = ("ct", "ct.nii.gz", "lge", "lge.nii.gz", "veins.nii.gz", "torso.stl", "ecg.dcm", "ecg.xml", "ecg.npz")
 
-Point = tuple[float, float, float]
+Point = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 
 class Clinical(BaseModel):
@@ -47,7 +47,7 @@ class Implanted(BaseModel):
 
     lv_mm: Point | None = None
     rv_mm: Point | None = None
-    vv_delay_ms: float | None = None
+    vv_delay_ms: FiniteFloat | None = None
 
 
 class PatientFile(BaseModel):
@@ -114,8 +114,12 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (ValueError, OSError) as fault:
-        raise InputError(f"{path.name}: {' '.join(str(fault).split())}") from fault
+    except OSError as fault:
+        raise InputError(f"{path.name}: {fault.strerror or fault}") from fault
+    except ValueError as fault:
+        message = " ".join(str(fault).split())
+        # Readers of single files name the file themselves.
+        raise InputError(message if message.startswith(path.name) else f"{path.name}: {message}") from fault
 
 
 def read_patient(folder: Path) -> Patient:
@@ -129,7 +133,7 @@ def read_patient(folder: Path) -> Patient:
         raise InputError(f"{folder}: is no folder; a patient is a folder with {', '.join(GEOMETRY_NAMES)} in it")
     yaml_file = folder / "patient.yaml"
     values = read_yaml(yaml_file, InputError) if yaml_file.exists() else {}
-    file = validated(PatientFile, values, _fault_of, yaml_file.name)
+    file = validated(PatientFile, values, _fault_of, lambda _: yaml_file.name)
     geometry = _first(folder, GEOMETRY_NAMES)
     if geometry is None:
         raise InputError(f"{folder.name}: holds no heart; put one of {', '.join(GEOMETRY_NAMES)} into it")
@@ -147,7 +151,7 @@ def read_patient(folder: Path) -> Patient:
         electrodes=electrodes,
         sites=_read_sites(sites) if sites else (),
         file=file,
-        hashes={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in used},
+        hashes={path.name: _hash(path) for path in used},
         left_out=tuple(path.name for path in others if path.exists() and path not in used),
     )
 
@@ -177,12 +181,19 @@ def _companions(path: Path) -> list[Path]:
     return [path.with_suffix(ending) for ending in endings if path.with_suffix(ending).exists()]
 
 
+def _hash(path: Path) -> str:
+    with reading(path):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _read_sites(path: Path) -> tuple[UserSite, ...]:
     columns = ("id", "x_mm", "y_mm", "z_mm")
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise InputError(f"{path.name}: cannot be read as CSV: {fault}") from None
+    except OSError as fault:
+        raise InputError(f"{path.name}: cannot be read: {fault.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as fault:
+        raise InputError(f"{path.name}: cannot be read as CSV: {fault}; save it as CSV with commas, in UTF-8") from None
     if not rows or not set(columns) <= set(rows[0]):
         raise InputError(
             f"{path.name}: needs at least one line and the columns {', '.join(columns)} (and `vein` if known)"

@@ -30,6 +30,7 @@ from twin.activation import Activation
 from twin.dyssynchrony import DyssynchronyMeter
 from twin.leadfield import LeadField
 from twin.personalise import Twin, fit_twins
+from twin.planning.errors import InputError, SettingsError
 from twin.planning.features import Value, write_features
 from twin.planning.patient import Patient, read_patient, read_recorded_ecg, reading
 from twin.planning.report.figures import bullseye_figure, ecg_figure, svg
@@ -50,6 +51,8 @@ log = logging.getLogger("crt-twin")
 
 FILES = ("plan.json", "sites.csv", "heart.vtu", "report.html", "provenance.json")
 _PICTURES_TIMEOUT_S = 300.0
+# A QRS outside of these is noise or a wrong time axis; our choice, well beyond what people and dogs have.
+_SHORTEST_QRS_MS, _LONGEST_QRS_MS = 40.0, 280.0
 # Settings on which each stage depends, beside its inputs.
 _STAGE_SETTINGS = {
     "anatomy": ("edge_mm", "fibres"),
@@ -93,6 +96,7 @@ def plan_patient(folder: Path, out: Path, layers: Sequence[tuple[str, Mapping[st
         SettingsError: for settings that cannot be used.
     """
     started = time.perf_counter()
+    _check_out(folder, out)
     patient = read_patient(folder)
     settings = merged_settings(("patient.yaml", patient.settings_layer), *layers)
     seconds: dict[str, float] = {}
@@ -100,6 +104,14 @@ def plan_patient(folder: Path, out: Path, layers: Sequence[tuple[str, Mapping[st
     with _staging(out) as staging:
         _write(plan, patient, settings, seconds, staging, started)
     return plan
+
+
+def _check_out(folder: Path, out: Path) -> None:
+    """Refuse, before anything is computed, an output folder that cannot be or must not be written to."""
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"--out {out}: is a file; name a folder")
+    if out.exists() and folder.exists() and out.samefile(folder):
+        raise SettingsError(f"--out {out}: is the patient folder, whose heart.vtu would be replaced; name another")
 
 
 def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -> Plan:
@@ -112,6 +124,11 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
         with reading(patient.ecg):
             beat = median_beat(recording)
             qrs = qrs_bounds(beat)
+            if not _SHORTEST_QRS_MS <= qrs.duration_ms <= _LONGEST_QRS_MS:
+                raise InputError(
+                    f"{patient.ecg.name}: the QRS lasts {qrs.duration_ms:.0f} ms, need {_SHORTEST_QRS_MS:g} to "
+                    f"{_LONGEST_QRS_MS:g}; check the time axis, and that the leads were connected"
+                )
         if recording.is_beat:
             warnings.append(
                 f"{patient.ecg.name} is one averaged beat: whether its time axis is real time cannot be seen from it; "
@@ -126,13 +143,16 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
 
     with _timed("anatomy", seconds):
         anatomy = build_anatomy(patient, settings)
+        with reading(patient.geometry):
+            candidates = find_candidates(patient, anatomy, settings)
     heart = anatomy.heart
     with _timed("twins", seconds):
         with reading(patient.electrodes or patient.geometry):
             lead_field = LeadField(heart, anatomy.electrodes)
-        twins = fit_twins(
-            heart, lead_field, RHYTHMS[rhythm_name], beat, conduction=settings.conduction, rules=settings.fit
-        )
+        with reading(patient.geometry):
+            twins = fit_twins(
+                heart, lead_field, RHYTHMS[rhythm_name], beat, conduction=settings.conduction, rules=settings.fit
+            )
         kept = [twin for twin in twins if twin.fits]
         warnings += [
             f"hypothesis {twin.name!r}: the fibre speed hits a bound of the fit ({twin.conduction.fibre_m_per_s:.2f} m/s)"
@@ -146,9 +166,10 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
                 f"the nearest, {kept[0].name!r}, is used"
             )
     with _timed("target_map", seconds):
-        candidates = find_candidates(patient, anatomy, settings)
         target_map = rank_sites(heart, lead_field, kept, candidates, settings)
         alternative = left_bundle_area_pacing(heart, lead_field, kept, settings.fit)
+    if not candidates.sites:
+        warnings.append("the veins have no tributary in which an electrode could stop: there is no candidate")
     warnings.append("response_probability is empty: there is no response model yet")
 
     meter = DyssynchronyMeter(heart)
@@ -182,7 +203,7 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
             "hypotheses": [_hypothesis(twin, twin in kept) for twin in twins],
         },
         "alternatives": [alternative],
-        "clinical": patient.file.clinical.model_dump(exclude_none=True),
+        "clinical": patient.file.clinical.model_dump(mode="json", exclude_none=True),
         "virtual": patient.file.virtual,
         "stand_ins": [
             *(["virtual patient: no number here was measured on a person"] if patient.file.virtual else []),

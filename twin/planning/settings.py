@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from anatomy.access import LeadRules
 from anatomy.fibres import FibreAngles
@@ -21,17 +22,41 @@ from twin.planning.errors import SettingsError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _no_unknown_keys(kind: type) -> BeforeValidator:
-    """Refuse keys that a dataclass does not have; pydantic would drop them in silence."""
+def _every_fault(kind: type) -> WrapValidator:
+    """Name every fault in the values of a dataclass at once.
+
+    By itself pydantic drops keys that the dataclass does not have, and its own check stops at the first bad value.
+    """
     known = [field.name for field in fields(kind)]
 
-    def check(value: Any) -> Any:
-        unknown = sorted(set(value) - set(known)) if isinstance(value, Mapping) else []
-        if unknown:
-            raise ValueError(f"unknown key {', '.join(unknown)}; known are {', '.join(known)}")
-        return value
+    def check(value: Any, build: ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(value, Mapping):
+            return build(value)
+        faults = [_fault(key, f"unknown key; known are {', '.join(known)}") for key in value if key not in known]
+        rest = {key: item for key, item in value.items() if key in known}
+        while True:
+            try:
+                built = build(rest)
+            except ValidationError as error:
+                faults += [_fault(fault["loc"], fault["msg"]) for fault in error.errors()]
+                named = {
+                    key for key in rest for fault in error.errors() if key in (*fault["loc"], *fault["msg"].split())
+                }
+                rest = {key: item for key, item in rest.items() if key not in named}
+                if named:
+                    continue
+            else:
+                if not faults:
+                    return built
+            raise ValidationError.from_exception_data(kind.__name__, faults)
 
-    return BeforeValidator(check)
+    return WrapValidator(check)
+
+
+def _fault(key: Any, message: str) -> InitErrorDetails:
+    loc = key if isinstance(key, tuple) else (str(key),)
+    text = message.removeprefix("Value error, ")
+    return InitErrorDetails(type=PydanticCustomError("setting", "{text}", {"text": text}), loc=loc, input=None)
 
 
 class Settings(BaseModel):
@@ -56,15 +81,24 @@ class Settings(BaseModel):
     )
     tie_zone_ms: float = Field(default=5.0, gt=0, le=50)
     pictures: bool = True
-    conduction: Annotated[Conduction, _no_unknown_keys(Conduction)] = Conduction()
-    fit: Annotated[FitRules, _no_unknown_keys(FitRules)] = FitRules()
-    lead: Annotated[LeadRules, _no_unknown_keys(LeadRules)] = LeadRules()
-    fibres: Annotated[FibreAngles, _no_unknown_keys(FibreAngles)] = FibreAngles()
-    latency: Annotated[CaptureLatency, _no_unknown_keys(CaptureLatency)] = CaptureLatency()
+    conduction: Annotated[Conduction, _every_fault(Conduction)] = Conduction()
+    fit: Annotated[FitRules, _every_fault(FitRules)] = FitRules()
+    lead: Annotated[LeadRules, _every_fault(LeadRules)] = LeadRules()
+    fibres: Annotated[FibreAngles, _every_fault(FibreAngles)] = FibreAngles()
+    latency: Annotated[CaptureLatency, _every_fault(CaptureLatency)] = CaptureLatency()
 
 
-def validated(model: type[Model], values: Any, error: Callable[[str], Exception], where: str) -> Model:
-    """Build a pydantic model, or raise one error that names every fault on a line of its own."""
+def validated(
+    model: type[Model], values: Any, error: Callable[[str], Exception], where: Callable[[tuple[Any, ...]], str]
+) -> Model:
+    """Build a pydantic model, or raise one error that names every fault on a line of its own.
+
+    Args:
+        model: what to build.
+        values: of what.
+        error: makes the exception out of the lines.
+        where: names the file, or whatever else, that a key came from.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as fault:
@@ -74,7 +108,9 @@ def validated(model: type[Model], values: Any, error: Callable[[str], Exception]
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
                 message = f"unknown key; known are {', '.join(model.model_fields)}"
-            lines.append(f"{where}: {key}: {message}")
+            if item["type"] == "string_type":
+                message += "; put it in quotes"
+            lines.append(f"{where(item['loc'])}: {key}: {message}")
         raise error("\n".join(lines)) from None
 
 
@@ -82,7 +118,11 @@ def read_yaml(path: Path, error: Callable[[str], Exception]) -> dict[str, Any]:
     """The mapping that a YAML file holds; an empty file is an empty mapping."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+    except OSError as fault:
+        raise error(f"{path.name}: cannot be read: {fault.strerror}") from None
+    except RecursionError:
+        raise error(f"{path.name}: cannot be read as YAML: it is nested too deeply") from None
+    except (ValueError, yaml.YAMLError) as fault:  # a date such as 2024-13-45 is a ValueError
         raise error(f"{path.name}: cannot be read as YAML: {' '.join(str(fault).split())}") from None
     if content is None:
         return {}
@@ -100,8 +140,25 @@ def merged_settings(*layers: tuple[str, Mapping[str, Any]]) -> Settings:
     values: dict[str, Any] = {}
     for _, layer in layers:
         _merge(values, layer)
-    where = ", ".join(name for name, layer in layers if layer) or "settings"
+
+    def where(key: tuple[Any, ...]) -> str:
+        """The strongest layer that sets the key; a joint fault of several keys is that of all layers."""
+        return next(
+            (name for name, layer in reversed(layers) if _sets(layer, key)), ", ".join(name for name, _ in layers)
+        )
+
     return validated(Settings, values, SettingsError, where)
+
+
+def _sets(layer: Mapping[str, Any], key: tuple[Any, ...]) -> bool:
+    at: Any = layer
+    for part in key:
+        if not isinstance(at, Mapping):
+            return True
+        if part not in at:
+            return False
+        at = at[part]
+    return True
 
 
 def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:

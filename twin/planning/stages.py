@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from anatomy.arrays import Float
 from anatomy.axes import heart_axes
@@ -20,7 +21,7 @@ from anatomy.boundary_tags import tag_boundary
 from anatomy.build import complete_heart
 from anatomy.fibres import endocardial_handedness
 from anatomy.formats import read_heart_file, read_surface_file
-from anatomy.heart import Heart, HeartMesh, Surface
+from anatomy.heart import Heart, HeartMesh, Surface, check_size, check_volumes, tet_volumes_mm3
 from anatomy.labels import read_label_map, with_rv_wall
 from anatomy.meshing import mesh_label_map
 from anatomy.orientation import RigidTransform, alignment, misorientations
@@ -36,6 +37,8 @@ from twin.planning.settings import Settings
 
 # Farther than this from the epicardium a place is not a lead on this heart but a wrong frame or unit.
 _FARTHEST_SITE_MM = 25.0
+# The nearest of nine electrodes on a body; farther away they belong to another frame.
+_FARTHEST_ELECTRODE_MM = 300.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,6 +122,9 @@ def build_heart(source: Path, convention: str, settings: Settings) -> BuiltHeart
             mesh = replace(mesh, nodes_mm=turned.points(mesh.nodes_mm))
             given = {name: turned.vectors(v) if name in ("fibres", "sheets") else v for name, v in given.items()}
         heart = complete_heart(mesh, **given, angles=settings.fibres)
+    islands = int((heart.tissue != given.get("tissue", heart.tissue)).sum())
+    if islands:
+        warnings.append(f"{islands} living tetrahedra inside scar core, which nothing reaches, were counted as core")
     if "fibres" not in given:
         stand_ins.append("fibres by rule (Bayer 2012)")
     elif endocardial_handedness(heart) < 0:
@@ -130,27 +136,30 @@ def build_heart(source: Path, convention: str, settings: Settings) -> BuiltHeart
 
 
 def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
-    """Heart, electrodes and veins of a patient, with stand-ins for what is missing."""
+    """Heart, electrodes and veins of a patient, with stand-ins for what is missing.
+
+    Raises:
+        InputError: if a file cannot be used, or electrodes or veins lie elsewhere than the heart.
+    """
+    electrodes, veins = _read_electrodes(patient), _read_veins(patient)  # before the mesh: small files fail fast
     built = build_heart(patient.geometry, patient.file.labels, settings)
     heart, turned, stand_ins = built.heart, built.turned, list(built.stand_ins)
 
-    if patient.electrodes:
-        with reading(patient.electrodes):
-            electrodes = read_electrodes(patient.electrodes)
-            if turned is not None:
-                electrodes = replace(electrodes, positions_mm=turned.points(electrodes.positions_mm))
-    else:
+    if electrodes is None:
         electrodes = electrodes_by_rule(heart)
         stand_ins.append("electrodes placed by rule around the heart")
-
-    if patient.veins:
-        with reading(patient.veins):
-            veins = read_veins(patient.veins)
-            if turned is not None:
-                veins = replace(veins, nodes_mm=turned.points(veins.nodes_mm))
     else:
+        if turned is not None:
+            electrodes = replace(electrodes, positions_mm=turned.points(electrodes.positions_mm))
+        _check_near("electrodes.json: the electrodes lie", electrodes.positions_mm, heart, _FARTHEST_ELECTRODE_MM)
+
+    if veins is None:
         with reading(patient.geometry):
             veins = template_tree(heart)
+    else:
+        if turned is not None:
+            veins = replace(veins, nodes_mm=turned.points(veins.nodes_mm))
+        _check_near("veins.vtp: the veins lie", veins.nodes_mm, heart, _FARTHEST_SITE_MM)
     if veins.is_template:
         stand_ins.append("coronary veins from a template of published averages")
     return Anatomy(
@@ -163,19 +172,33 @@ def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
     )
 
 
+def _read_electrodes(patient: Patient) -> Electrodes | None:
+    if patient.electrodes is None:
+        return None
+    with reading(patient.electrodes):
+        return read_electrodes(patient.electrodes)
+
+
+def _read_veins(patient: Patient) -> VenousTree | None:
+    if patient.veins is None:
+        return None
+    with reading(patient.veins):
+        return read_veins(patient.veins)
+
+
 def find_candidates(patient: Patient, anatomy: Anatomy, settings: Settings) -> Candidates:
     """Sites from the veins, the user's list and the implanted lead; the lateral reference; the right-ventricular site."""
     heart, finder = anatomy.heart, SiteFinder(anatomy.heart)
     sites = finder.from_veins(anatomy.veins, settings.lead)
-    taken = {site.id for site in sites}
+    taken = {*(site.id for site in sites), "implanted", "lateral"}
     for user in patient.sites:
         if user.id in taken:
-            raise InputError(f"sites.csv: id {user.id} is also the name of a site in a vein: choose another")
-        place = _placed(finder, anatomy, user.position_mm, f"sites.csv: site {user.id}")
+            raise InputError(f"sites.csv: id {user.id} is also the name of a site of the plan: choose another")
+        place = _placed(finder, anatomy, user.position_mm, f"sites.csv: site {user.id} lies")
         sites.append(finder.at(place, id_=user.id, source="user", vein=user.vein))
     implanted = patient.file.implanted
     if implanted.lv_mm is not None:
-        place = _placed(finder, anatomy, implanted.lv_mm, "patient.yaml: implanted.lv_mm")
+        place = _placed(finder, anatomy, implanted.lv_mm, "patient.yaml: implanted.lv_mm lies")
         sites.append(finder.at(place, id_="implanted", source="implanted", reachable=True))
     lateral = node_by_coordinates(heart, Surface.EPICARDIUM, apicobasal=0.55, rotational=1 / 3)
     if implanted.rv_mm is not None:
@@ -184,7 +207,7 @@ def find_candidates(patient: Patient, anatomy: Anatomy, settings: Settings) -> C
         endocardium = endocardium[heart.living[endocardium]]
         distance = np.linalg.norm(heart.nodes_mm[endocardium] - place, axis=1)
         if distance.min() > _FARTHEST_SITE_MM:
-            raise InputError(_far("patient.yaml: implanted.rv_mm", float(distance.min()), "RV endocardium"))
+            raise InputError(_far("patient.yaml: implanted.rv_mm lies", float(distance.min()), "RV endocardium"))
         rv_node, rv_site = int(endocardium[distance.argmin()]), "implanted"
     else:
         height = {"apex": 0.15, "septum": 0.6}[settings.rv_site]
@@ -219,10 +242,16 @@ def _geometry(path: Path, convention: str, settings: Settings) -> _Geometry:
         if closed.surface is None:
             tags = ", ".join(f"{kind} {kind.name.lower()}" for kind in Surface)
             raise ValueError(f"has no tags; give every triangle a `surface`: {tags}")
+        missing = [f"{kind} {kind.name.lower()}" for kind in Surface if kind not in closed.surface]
+        if missing:
+            raise ValueError(f"no triangle is tagged {', '.join(missing)}; check its array `surface`")
+        check_size(closed.nodes_mm)
         return _Geometry(
             mesh=mesh_surface(closed.nodes_mm, closed.triangles, closed.surface, settings.edge_mm), given={}
         )
     file = read_heart_file(path)
+    check_size(file.nodes_mm)
+    check_volumes(file.tets, tet_volumes_mm3(file.nodes_mm, file.tets))
     given = {name: getattr(file, name) for name in ("tissue", "fibres", "sheets")}
     given = {name: values for name, values in given.items() if values is not None}
     if file.triangles is not None and file.surface is not None:
@@ -254,5 +283,12 @@ def _placed(finder: SiteFinder, anatomy: Anatomy, position_mm: tuple[float, floa
     return place
 
 
+def _check_near(what: str, places_mm: Float, heart: Heart, limit_mm: float) -> None:
+    """Refuse what has no point near the heart: it is in another frame or unit."""
+    distance, _ = KDTree(heart.nodes_mm[heart.nodes_of(Surface.EPICARDIUM)]).query(places_mm)
+    if distance.min() > limit_mm:
+        raise InputError(_far(what, float(distance.min()), "epicardium"))
+
+
 def _far(what: str, distance_mm: float, surface: str) -> str:
-    return f"{what} lies {distance_mm:.0f} mm from the {surface}: give mm in the frame of the geometry file"
+    return f"{what} {distance_mm:.0f} mm from the {surface}: give mm in the frame of the geometry file"
