@@ -12,7 +12,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements.lock PIP_BUIL
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 	"$(PYTHON) is not Python 3.11 or later: install one and name it, as in make PYTHON=python3.12" >&2; exit 1; }
 
-.PHONY: help demo test lint benchmark examples lock clean
+.PHONY: help demo test lint benchmark examples pictures lock clean
 
 help:
 	@echo "make demo       a virtual patient and its plan, into out/demo"
@@ -20,12 +20,13 @@ help:
 	@echo "make lint       style and types"
 	@echo "make benchmark  timings on this machine"
 	@echo "make examples   run every script of examples/"
+	@echo "make pictures   draw the README's pictures anew (needs OpenGL libraries)"
 	@echo "make lock       renew requirements.lock"
 	@echo "make clean      remove .venv and what the targets above made"
 
 demo: .venv/.plan
 	$(BIN)/crt-twin demo --out out/demo
-	@echo "The results lie in out/demo; open its report.html in a browser."
+	@echo "The virtual patient lies in out/demo/patient, its plan in out/demo/plan: open report.html there in a browser."
 
 test: .venv/.all
 	$(BIN)/python -m pytest
@@ -40,6 +41,11 @@ benchmark: .venv/.all
 
 examples: .venv/.all
 	@set -e; for script in $(sort $(wildcard examples/*.py)); do echo "$$script"; $(BIN)/python $$script; done
+
+pictures: .venv/.plan
+	$(BIN)/python examples/plan_virtual_patient.py out/pictures 1.5
+	cp out/pictures/activation_intrinsic.png docs/activation.png
+	cp out/pictures/veins.png out/pictures/ecg.png docs/
 
 # A fresh environment without constraints, then what it holds. Local labels (+cpu) are dropped, and so is CUDA, which
 # torch brings along on some machines only. `--all` keeps setuptools, which torch needs.

@@ -6,7 +6,11 @@ so the shape does: the muscle wraps the left ventricle and only lies along the r
 Units: mm. Frame: LPS patient space.
 """
 
+import gzip
+import math
 import os
+import struct
+import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -119,6 +123,8 @@ def read_label_map(path: str | os.PathLike[str], convention: str) -> LabelMap:
         raise ValueError(f"unknown label convention {convention!r}; known: {', '.join(sorted(CONVENTIONS))}")
     if not path.is_file():
         raise ValueError(f"{path.name}: no such file")
+    if path.name.endswith((".nii", ".nii.gz")):
+        _check_complete(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -192,6 +198,36 @@ def _height_mm(lv: Bool, opening: Bool, spacing: Float) -> Float:
     steps = [np.arange(n) * step * along for n, step, along in zip(lv.shape, spacing, axis, strict=True)]
     height: Float = steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None, :]
     return height
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse a NIfTI file that ends before its last voxel: SimpleITK would fill the rest with background.
+
+    Fields of the header: https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h, nifti2.h.
+    """
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            header = file.read(540)
+            order = "<" if struct.unpack("<i", header[:4])[0] in (348, 540) else ">"
+            (version,) = struct.unpack(f"{order}i", header[:4])
+            if version == 348:
+                dim, offset = struct.unpack(f"{order}8h", header[40:56]), struct.unpack(f"{order}f", header[108:112])[0]
+                (bits,) = struct.unpack(f"{order}h", header[72:74])
+            elif version == 540:
+                dim, offset = struct.unpack(f"{order}8q", header[16:80]), struct.unpack(f"{order}q", header[168:176])[0]
+                (bits,) = struct.unpack(f"{order}h", header[14:16])
+            else:
+                raise ValueError(f"{path.name} is not an image that SimpleITK reads: it has no NIfTI header")
+            needed = int(offset) + math.prod(dim[1 : 1 + dim[0]]) * bits // 8
+            found = len(header)
+            while found < needed and (part := file.read(min(2**20, needed - found))):
+                found += len(part)
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise ValueError(f"{path.name} is not an image that SimpleITK reads; it may be empty or truncated") from error
+    if found < needed:
+        raise ValueError(f"{path.name} is truncated: it holds {found} of {needed} bytes; copy it again")
 
 
 def _whole_numbers(values: NDArray[np.generic], name: str) -> NDArray[np.int64]:

@@ -79,7 +79,10 @@ class LaplaceProblem:
         inner = self._stiffness[free]
         matrix = csr_array(inner[:, free])
         right_side = -(inner @ u)
-        hierarchy = pyamg.smoothed_aggregation_solver(matrix, symmetry="symmetric", max_coarse=100)
+        # "local" weights, because pyamg's default draws random numbers: the same heart must give the same bytes.
+        hierarchy = pyamg.smoothed_aggregation_solver(
+            matrix, symmetry="symmetric", max_coarse=100, smooth=("jacobi", {"weighting": "local"})
+        )
         precondition: LinearOperator = hierarchy.aspreconditioner()
         solution, failed = cg(matrix, right_side, rtol=_RELATIVE_RESIDUAL, maxiter=500, M=precondition)
         if failed:

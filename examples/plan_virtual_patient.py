@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from twin.planning.plan import plan_patient
-from twin.planning.report.figures import ecg_figure, png
+from twin.planning.report.figures import compared_beats, ecg_figure, png
 from twin.planning.report.pictures import render_pictures
 from twin.planning.virtual import write_virtual_patient
 
@@ -29,8 +29,7 @@ with tempfile.TemporaryDirectory() as scratch:
             f"{site['gain_over_lateral_ms']:+.0f} ms against the standard lateral site"
         )
 
-    simulated = plan.twins[0].ecg
-    png(ecg_figure([("virtual patient, simulated QRS", simulated)]), pictures / "ecg.png", dpi=110)
+    png(ecg_figure(compared_beats(plan.recorded, plan.twins[0].ecg)), pictures / "ecg.png", dpi=110)
     drawn = render_pictures(out / "heart.vtu", patient / "veins.vtp", plan.content["sites"], Path(scratch), 300.0)
     for warning in drawn.warnings:
         print(warning)

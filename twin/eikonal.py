@@ -52,6 +52,18 @@ class Eikonal:
         self._star = star_of_tets(heart.nodes_mm, heart.tets[alive], metric)
         self._layer = star_of_triangles(heart.nodes_mm, *fast_triangles(heart, conduction))
 
+    def with_fast_endocardium(self, heart: Heart, conduction: Conduction) -> "Eikonal":
+        """The same myocardium under another fast endocardium; what is costly to prepare is shared.
+
+        Args:
+            heart: the one this solver was prepared for.
+            conduction: of it only the fast endocardium is taken.
+        """
+        solver = type(self).__new__(type(self))
+        solver._star = self._star
+        solver._layer = star_of_triangles(heart.nodes_mm, *fast_triangles(heart, conduction))
+        return solver
+
     @classmethod
     def from_arrays(
         cls,

@@ -87,6 +87,20 @@ class Twin:
         maps: NDArray[np.float32] = self._solver.solve_each(nodes) / np.float32(self._factor)
         return maps
 
+    def with_left_endocardium(self, heart: Heart, speed_m_per_s: float) -> "Twin":
+        """The same twin with a fast left endocardium, as where its bundle branch is captured below the block.
+
+        Args:
+            heart: the one the twin was made for.
+            speed_m_per_s: of the layer, before the fitted overall speed is applied.
+        """
+        prior = replace(self.conduction.scaled(1 / self._factor), lv_endocardium_m_per_s=speed_m_per_s)
+        return replace(
+            self,
+            conduction=prior.scaled(self._factor),
+            _solver=self._solver.with_fast_endocardium(heart, prior),
+        )
+
     def started(self, nodes: Int, start_ms: Float) -> Activation:
         """Activation from several nodes together."""
         return Activation(times_ms=self._solver.solve(nodes, start_ms * self._factor) / self._factor)
@@ -127,8 +141,9 @@ def fit_twins(
     nodes, times = start_nodes(heart, rhythm.starts)
     target = None if recorded is None else qrs_bounds(recorded)
     twins = []
+    muscle = Eikonal(heart, conduction)
     for name, assumed in fast_layer_hypotheses(rhythm, conduction, rules).items():
-        solver = Eikonal(heart, assumed)
+        solver = muscle.with_fast_endocardium(heart, assumed)
         prior = Activation(times_ms=solver.solve(nodes, times))
         factor, at_bound = (1.0, False) if target is None else _fit_factor(prior, lead_field, target, assumed, rules)
         intrinsic = prior.scaled(factor)

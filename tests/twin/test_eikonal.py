@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial import Delaunay
 
 from anatomy.arrays import Float, Int
-from anatomy.heart import Surface, Tissue
+from anatomy.heart import Heart, Surface, Tissue
 from tests.twin.boxes import box_heart, kuhn_box
 from tests.twin.plain_eikonal import plain_times
 from twin.conduction import Conduction, metric_of_axes, metric_tensors
@@ -388,3 +388,10 @@ def test_wrong_thread_counts_are_refused() -> None:
     solver, _ = twisted_box(6.0, 1.0)
     with pytest.raises(ValueError, match="threads = 0"):
         solver.solve_each([0], threads=0)
+
+
+def test_another_fast_layer_on_shared_muscle_is_that_of_a_solver_made_anew(small_heart: Heart) -> None:
+    plain, fast = Conduction(), Conduction(lv_endocardium_m_per_s=1.8, rv_endocardium_m_per_s=1.2)
+    shared = Eikonal(small_heart, plain).with_fast_endocardium(small_heart, fast)
+    source = int(np.flatnonzero(small_heart.living)[0])
+    np.testing.assert_array_equal(shared.solve(source), Eikonal(small_heart, fast).solve(source))

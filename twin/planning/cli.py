@@ -118,21 +118,32 @@ def heart(
 @ecg_app.command()
 def measure(
     sources: Annotated[list[Path], typer.Argument(metavar="FILE|DIR...", help="ECGs, or folders of them.")],
+    grouped: Annotated[bool, typer.Option("--by-code", help="One line per SNOMED code.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Heart rate and QRS duration of recordings, with their diagnosis codes where they name some."""
+    """Heart rate and QRS duration of recordings, with their SNOMED codes; files that cannot be read are named at the end."""
     with _exit_codes(quiet):
-        from twin.planning.ecg_table import measure_files
+        from twin.planning.ecg_table import by_code, measure_files
+        from twin.planning.errors import InputError
 
         rows = measure_files(sources)
+        faults = [row["fault"] for row in rows if row["fault"]]
+        table = by_code(rows) if grouped else [row for row in rows if not row["fault"]]
         if as_json:
-            typer.echo(json.dumps(rows, indent=1))
-            return
-        typer.echo("file\tqrs_ms\theart_rate_bpm\tsnomed_codes")
-        for row in rows:
-            rate = "" if row["heart_rate_bpm"] is None else f"{row['heart_rate_bpm']:.0f}"
-            typer.echo(f"{row['file']}\t{row['qrs_ms']:.0f}\t{rate}\t{','.join(row['snomed_codes'])}")
+            typer.echo(json.dumps(by_code(rows) if grouped else rows, indent=1))
+        elif table:
+            typer.echo("\t".join(name for name in table[0] if name != "fault"))
+            for row in table:
+                typer.echo("\t".join(_cell(value) for name, value in row.items() if name != "fault"))
+        if faults:
+            raise InputError("\n".join(faults))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.0f}"
+    return ",".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 
 def _report(content: dict[str, Any], out: Path, as_json: bool) -> None:

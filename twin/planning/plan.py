@@ -33,7 +33,7 @@ from twin.personalise import Twin, fit_twins
 from twin.planning.errors import InputError, SettingsError
 from twin.planning.features import Value, write_features
 from twin.planning.patient import Patient, read_patient, read_recorded_ecg, reading
-from twin.planning.report.figures import bullseye_figure, ecg_figure, svg
+from twin.planning.report.figures import bullseye_figure, compared_beats, ecg_figure, svg
 from twin.planning.report.page import write_report
 from twin.planning.report.pictures import Pictures, render_pictures
 from twin.planning.settings import Settings, merged_settings
@@ -248,11 +248,6 @@ def _write(
 
 def _figures(plan: Plan, reference: Twin) -> dict[str, str]:
     """The ECG and the two bull's-eyes; times in a pair share one scale."""
-    simulated, qrs = reference.ecg, reference.qrs
-    traces = [("simulated", simulated)]
-    if plan.recorded is not None:
-        recorded_qrs = qrs_bounds(plan.recorded)
-        traces = [("recorded", _cut(plan.recorded, recorded_qrs)), ("simulated", _cut(simulated, qrs))]
     heart = plan.anatomy.heart
     beats = {"bullseye_intrinsic": ("Own rhythm", reference.intrinsic)}
     if plan.target_map.best_beat is not None:
@@ -271,20 +266,7 @@ def _figures(plan: Plan, reference: Twin) -> dict[str, str]:
         name: svg(bullseye_figure(means[name], label=title, unit="ms", marks=marks, limits=limits))
         for name, (title, _) in beats.items()
     }
-    return {"ecg": svg(ecg_figure(traces)), **drawn}
-
-
-_BEFORE_QRS_MS, _AFTER_QRS_MS = 80.0, 380.0
-
-
-def _cut(ecg: Ecg, qrs: QrsBounds) -> Ecg:
-    """The beat from just before its QRS on, zero at the onset, so that two beats can be laid on each other."""
-    times = np.arange(qrs.onset_ms - _BEFORE_QRS_MS, qrs.onset_ms + _AFTER_QRS_MS, 1.0)
-    twelve = ecg.twelve_leads()
-    rows = [
-        np.interp(times, twelve.time_ms, row) - np.interp(qrs.onset_ms, twelve.time_ms, row) for row in twelve.signal_mv
-    ]
-    return Ecg(leads=twelve.leads, signal_mv=np.array(rows), rate_hz=1000.0)
+    return {"ecg": svg(ecg_figure(compared_beats(plan.recorded, reference.ecg))), **drawn}
 
 
 def _segment_means(aha: Any, volumes: Any, beat: Activation) -> Any:

@@ -71,7 +71,7 @@ class Settings(BaseModel):
         pictures: draw the heart for the report.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     edge_mm: float = Field(default=1.5, ge=0.6, le=3.0)
     rhythm: Literal["auto", "normal", "lbbb", "rbbb"] = "auto"

@@ -6,7 +6,7 @@ one more than the number of sites that are better by more than the tie zone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from anatomy.heart import Heart
 from anatomy.sites import PacingSite
 from ml.ecg.measure import qrs_bounds
 from twin.activation import Activation
-from twin.conduction import Conduction
 from twin.dyssynchrony import Dyssynchrony, DyssynchronyMeter
-from twin.eikonal import Eikonal
 from twin.leadfield import LEAD_IN_MS, LeadField
 from twin.personalise import FitRules, Twin
 from twin.planning.features import Value, checked_row
@@ -110,10 +108,7 @@ def left_bundle_area_pacing(
     measured: list[Dyssynchrony] = []
     qrs: list[float] = []
     for twin in twins:
-        fibre = twin.conduction.fibre_m_per_s
-        fast = rules.endocardium_m_per_s * fibre / Conduction().fibre_m_per_s
-        solver = Eikonal(heart, replace(twin.conduction, lv_endocardium_m_per_s=fast))
-        beat = Activation(times_ms=solver.solve(nodes, start_ms))
+        beat = twin.with_left_endocardium(heart, rules.endocardium_m_per_s).started(nodes, start_ms)
         measured.append(meter.measure(beat))
         qrs.append(qrs_bounds(lead_field.ecg(beat)).duration_ms)
     return {

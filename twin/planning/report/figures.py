@@ -33,6 +33,7 @@ from matplotlib.typing import ColorType
 
 from anatomy.arrays import Float
 from anatomy.heart import AHA_SEGMENTS
+from ml.ecg.measure import qrs_bounds
 from ml.ecg.recording import Ecg
 
 SPEED_MM_PER_S = 25.0
@@ -40,6 +41,8 @@ ECG_ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", 
 LONGEST_SHOWN_MS = 2500.0  # what a column of a 10 s page holds
 # Okabe and Ito's palette, told apart by colour-blind readers; the first curve is the recording and black.
 CURVE_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73")
+# From the P wave to the end of the T wave.
+_BEFORE_ONSET_MS, _AFTER_ONSET_MS = 230.0, 470.0
 TIME_COLOURS = "viridis_r"  # early bright and warm, late dark, the order that mapping systems use
 
 _MM_PER_INCH = 25.4
@@ -117,6 +120,22 @@ def ecg_figure(traces: Sequence[tuple[str, Ecg]], *, qrs: tuple[float, float] | 
     speed = f"{SPEED_MM_PER_S:g} mm/s   {gain:g} mm/mV" + ("   (half standard gain)" if gain < 10 else "")
     axes.text(_MARGIN_MM, 1.5, speed, fontsize=5.5, va="bottom")
     return figure
+
+
+def compared_beats(recorded: Ecg | None, simulated: Ecg) -> list[tuple[str, Ecg]]:
+    """Traces for `ecg_figure`: both beats cut around their QRS onset and level there, so that they lie on each other."""
+    named = [("recorded", recorded), ("simulated QRS", simulated)]
+    return [(name, _around_onset(ecg)) for name, ecg in named if ecg is not None]
+
+
+def _around_onset(ecg: Ecg) -> Ecg:
+    onset_ms = qrs_bounds(ecg).onset_ms
+    times = onset_ms + np.arange(-_BEFORE_ONSET_MS, _AFTER_ONSET_MS)
+    twelve = ecg.twelve_leads()
+    rows = [
+        np.interp(times, twelve.time_ms, row) - np.interp(onset_ms, twelve.time_ms, row) for row in twelve.signal_mv
+    ]
+    return Ecg(leads=twelve.leads, signal_mv=np.array(rows), rate_hz=1000.0)
 
 
 def bullseye_figure(
