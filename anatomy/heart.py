@@ -14,15 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy.arrays import Bool, Byte, Float, Int, frozen
+from anatomy.checks import check_node_numbers, check_size, check_unit_vectors, check_volumes
 
-# Adult and canine ventricles measure 60 to 140 mm across; the limits catch metres and micrometres, not rare hearts.
-MIN_SIZE_MM = 50.0
-MAX_SIZE_MM = 200.0
 AHA_SEGMENTS = 17
 # Three node numbers fit into one 63-bit key; at 0.5 mm a large heart has 1.9 M nodes.
 _MAX_NODES = 2**21
-# Below this a tetrahedron is flat up to rounding errors; edges of 0.1 mm enclose 1e-4 mm3.
-_FLAT_MM3 = 1e-7
 
 
 class Surface(IntEnum):
@@ -68,8 +64,8 @@ class HeartMesh:
         set_(self, "tets", frozen(self.tets, np.int32, name="tets", shape=(None, 4)))
         set_(self, "triangles", frozen(self.triangles, np.int32, name="triangles", shape=(None, 3)))
         set_(self, "surface", frozen(self.surface, np.int8, name="surface", shape=(len(self.triangles),)))
-        _check_numbers("tets", self.tets, len(self.nodes_mm))
-        _check_numbers("triangles", self.triangles, len(self.nodes_mm))
+        check_node_numbers("tets", self.tets, len(self.nodes_mm))
+        check_node_numbers("triangles", self.triangles, len(self.nodes_mm))
         if len(self.nodes_mm) > _MAX_NODES:
             raise ValueError(f"the mesh has {len(self.nodes_mm)} nodes, need at most {_MAX_NODES}: mesh it coarser")
         check_size(self.nodes_mm)
@@ -178,7 +174,7 @@ class Heart(HeartMesh):
         object.__setattr__(self, "tissue", tissue)
         for name in ("fibres", "sheets"):
             vectors = frozen(getattr(self, name), np.float64, name=name, shape=(m, 3))
-            _check_unit(name, vectors)
+            check_unit_vectors(name, vectors)
             object.__setattr__(self, name, vectors)
         slant = np.abs(np.einsum("ij,ij->i", self.fibres, self.sheets))
         if (slant > 1e-3).any():
@@ -231,41 +227,6 @@ def _face_keys(faces: Int) -> NDArray[np.int64]:
     return keys
 
 
-def _check_numbers(name: str, cells: Int, n: int) -> None:
-    if not len(cells):
-        raise ValueError(f"{name} is empty: the mesh holds no {name}; the file may be truncated")
-    bad = np.flatnonzero(((cells < 0) | (cells >= n)).any(axis=1))
-    if bad.size:
-        raise ValueError(
-            f"{name}[{bad[0]}] = {cells[bad[0]].tolist()} names a node outside 0..{n - 1} "
-            f"({bad.size} of {len(cells)} do). Files that count from 1 need `{name} - 1`."
-        )
-
-
-def check_size(nodes_mm: Float) -> None:
-    """Refuse hearts that are not in mm, naming the likely unit."""
-    size = float(np.ptp(nodes_mm, axis=0).max())
-    if MIN_SIZE_MM <= size <= MAX_SIZE_MM:
-        return
-    cure = "check that the nodes are in mm"
-    for unit, factor in (("metres", 1e3), ("centimetres", 10.0), ("micrometres", 1e-3)):
-        if MIN_SIZE_MM <= size * factor <= MAX_SIZE_MM:
-            cure = f"the nodes look like {unit}: multiply them by {factor:g}"
-    raise ValueError(f"the heart measures {size:.4g} mm, need {MIN_SIZE_MM:g} to {MAX_SIZE_MM:g} mm; {cure}")
-
-
-def check_volumes(tets: Int, volumes: Float) -> None:
-    """Refuse inverted and flat tetrahedra."""
-    bad = np.flatnonzero(volumes < _FLAT_MM3)
-    if bad.size:
-        i = bad[0]
-        raise ValueError(
-            f"tets[{i}] = {tets[i].tolist()} has volume {volumes[i]:.3g} mm3, need > 0 ({bad.size} of {len(tets)} "
-            "tetrahedra do not). Swap two node numbers of inverted ones (if all are, the heart may be mirrored), remove "
-            "flat ones."
-        )
-
-
 def _check_surfaces(surface: Byte) -> None:
     bad = np.flatnonzero(~np.isin(surface, list(Surface)))
     if bad.size:
@@ -279,14 +240,4 @@ def _check_surfaces(surface: Byte) -> None:
         raise ValueError(
             f"the boundary has no {names}; a biventricular heart needs 1 base, 2 epicardium, 3 LV endocardium and "
             "4 RV endocardium. Check the `surface` tags, and that both ventricles are in the file."
-        )
-
-
-def _check_unit(name: str, vectors: Float) -> None:
-    lengths = np.linalg.norm(vectors, axis=1)
-    bad = np.flatnonzero(np.abs(lengths - 1) > 1e-3)
-    if bad.size:
-        raise ValueError(
-            f"{name}[{bad[0]}] has length {lengths[bad[0]]:.4g}, need 1 ({bad.size} of {len(vectors)} vectors). "
-            "Divide the vectors by their lengths."
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anatomy.arrays import Byte, Float, Int, frozen
+from anatomy.checks import check_node_numbers, check_unit_vectors
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +45,7 @@ class HeartFile:
         tets = frozen(self.tets, np.int32, name="tets", shape=(None, 4))
         if not len(tets):
             raise ValueError("the file holds no tetrahedra: it may be empty or truncated, or a surface (mesh it first)")
-        _check_numbers("tets", tets, len(nodes))
+        check_node_numbers("tets", tets, len(nodes))
         used = np.unique(tets)
         number = np.full(len(nodes), -1, dtype=np.int32)
         number[used] = np.arange(len(used))
@@ -54,16 +55,16 @@ class HeartFile:
             raise ValueError("triangles and their surface tags come together: the file has one without the other")
         if self.triangles is not None and self.surface is not None:
             triangles = frozen(self.triangles, np.int32, name="triangles", shape=(None, 3))
-            _check_numbers("triangles", triangles, len(nodes))
+            check_node_numbers("triangles", triangles, len(nodes))
             triangles = number[triangles]
-            _check_numbers("triangles", triangles, len(used))
+            check_node_numbers("triangles", triangles, len(used))
             set_(self, "triangles", frozen(triangles, np.int32, name="triangles", shape=(None, 3)))
             set_(self, "surface", frozen(self.surface, np.int8, name="surface", shape=(len(triangles),)))
         m = len(tets)
         for name in ("fibres", "sheets"):
             if (vectors := getattr(self, name)) is not None:
                 vectors = frozen(vectors, np.float64, name=name, shape=(m, 3))
-                _check_unit(name, vectors)
+                check_unit_vectors(name, vectors)
                 set_(self, name, vectors)
         if self.tissue is not None:
             set_(self, "tissue", frozen(self.tissue, np.int8, name="tissue", shape=(m,)))
@@ -100,25 +101,6 @@ class SurfaceFile:
         set_(self, "triangles", frozen(self.triangles, np.int32, name="triangles", shape=(None, 3)))
         if not len(self.triangles):
             raise ValueError("the file holds no triangles: it may be empty or truncated")
-        _check_numbers("triangles", self.triangles, len(self.nodes_mm))
+        check_node_numbers("triangles", self.triangles, len(self.nodes_mm))
         if self.surface is not None:
             set_(self, "surface", frozen(self.surface, np.int8, name="surface", shape=(len(self.triangles),)))
-
-
-def _check_numbers(name: str, cells: Int, n: int) -> None:
-    bad = np.flatnonzero(((cells < 0) | (cells >= n)).any(axis=1))
-    if bad.size:
-        raise ValueError(
-            f"{name}[{bad[0]}] names a node that no tetrahedron has, or outside 0..{n - 1} ({bad.size} of {len(cells)} "
-            "do): the file is damaged or counts from 1"
-        )
-
-
-def _check_unit(name: str, vectors: Float) -> None:
-    lengths = np.linalg.norm(vectors, axis=1)
-    bad = np.flatnonzero(np.abs(lengths - 1) > 1e-3)
-    if bad.size:
-        raise ValueError(
-            f"{name}[{bad[0]}] has length {lengths[bad[0]]:.4g}, need 1 ({bad.size} of {len(vectors)} tetrahedra). "
-            "Divide the vectors by their lengths, or leave the array out to have fibres made by rule."
-        )

@@ -14,7 +14,8 @@ from scipy.spatial import cKDTree
 
 from anatomy.arrays import Bool, Float, Int, frozen
 from anatomy.boundary import boundary_triangles, triangle_edges
-from anatomy.heart import MAX_SIZE_MM, HeartMesh, Surface
+from anatomy.checks import MAX_SIZE_MM
+from anatomy.heart import HeartMesh, Surface
 from anatomy.walls import fill_walls
 
 _GRID_MM = 1.0

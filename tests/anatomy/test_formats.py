@@ -83,7 +83,7 @@ def test_opencarp_micrometres_become_millimetres_and_one_fibre_counts_for_all(tm
     [
         ({"elem": "2\nTt 0 1 2 3\n"}, "announces 2 lines and has 1"),
         ({"elem": "1\nTr 0 1 2\n"}, "no tetrahedra"),
-        ({"elem": "1\nTt 0 1 2 4\n"}, "counts from 1"),
+        ({"elem": "1\nTt 0 1 2 4\n"}, "count from 1"),
         ({"elem": "1\nTt 0 1 2 3\n", "pts": ""}, "m.pts is empty"),
         ({"elem": "1\nTt 0 1 2 3\n", "pts": "1\na b c\n"}, "m.pts holds lines"),
         ({"elem": "1\nTt 0 1 2 3\n", "lon": "1\n0 0 2\n"}, "length 2, need 1"),

@@ -104,6 +104,8 @@ def validated(
     except ValidationError as fault:
         lines = []
         for item in fault.errors():
+            if item["type"] == "too_short" and item["loc"] in [other["loc"][:-1] for other in fault.errors()]:
+                continue  # pydantic counts the good items only
             key = ".".join(str(part) for part in item["loc"]) or "the whole file"
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":

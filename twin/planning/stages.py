@@ -19,9 +19,10 @@ from anatomy.arrays import Float
 from anatomy.axes import heart_axes
 from anatomy.boundary_tags import tag_boundary
 from anatomy.build import complete_heart
+from anatomy.checks import check_size, check_volumes
 from anatomy.fibres import endocardial_handedness
 from anatomy.formats import read_heart_file, read_surface_file
-from anatomy.heart import Heart, HeartMesh, Surface, check_size, check_volumes, tet_volumes_mm3
+from anatomy.heart import Heart, HeartMesh, Surface, tet_volumes_mm3
 from anatomy.labels import read_label_map, with_rv_wall
 from anatomy.meshing import mesh_label_map
 from anatomy.orientation import RigidTransform, alignment, misorientations
