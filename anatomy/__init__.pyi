@@ -1,6 +1,15 @@
+from .access import LeadRules as LeadRules
+from .build import complete_heart as complete_heart
+from .fibres import FibreAngles as FibreAngles
 from .heart import Coordinates as Coordinates
 from .heart import Heart as Heart
 from .heart import HeartMesh as HeartMesh
 from .heart import Surface as Surface
 from .heart import Tissue as Tissue
+from .labels import LabelMap as LabelMap
+from .labels import read_label_map as read_label_map
+from .meshing import mesh_label_map as mesh_label_map
+from .phantom import Phantom as Phantom
+from .sites import PacingSite as PacingSite
+from .torso import Electrodes as Electrodes
 from .veins import VenousTree as VenousTree

@@ -59,7 +59,7 @@ def heart_axes(mesh: HeartMesh) -> HeartAxes:
     base = nodes[ring].mean(axis=0)
     cavity_apex = nodes[lv[np.linalg.norm(nodes[lv] - base, axis=1).argmax()]]
     axis = _unit(base - cavity_apex)
-    # The farthest single node scatters by some millimetres: let the apical twentieth of the cavity decide.
+    # The farthest single node scatters by some millimetres: let the lowest fiftieth of the cavity decide.
     depth = (nodes[lv] - base) @ axis
     axis = _unit(base - nodes[lv[depth <= np.quantile(depth, 0.02)]].mean(axis=0))
     septal = _centre(mesh, mesh.triangles_of(Surface.RV_ENDOCARDIUM)) - _centre(

@@ -279,7 +279,7 @@ ECGS: dict[str, Break] = {
     "1 lines": table_with(lambda table: table[:1]),
     "not a table of numbers": table_with(lambda table: [*table[:9], ["16.0", *["?"] * 12], *table[10:]]),
     "not a text file": lambda f: (f / "ecg.csv").write_bytes(np.random.default_rng(0).bytes(500)),
-    "the QRS lasts": table_with(lambda table: [table[0], *([str(float(row[0]) / 5), *row[1:]] for row in table[1:])]),
+    "the QRS lasts": table_with(lambda table: [table[0], *table[91:108]]),
 }
 
 

@@ -30,7 +30,7 @@ from anatomy.remeshing import body_count, remesh
 from anatomy.sites import PacingSite, SiteFinder, node_by_coordinates
 from anatomy.surface_meshing import mesh_surface
 from anatomy.torso import Electrodes, electrodes_by_rule, read_electrodes
-from anatomy.vein_template import template_tree
+from anatomy.vein_template import TRIBUTARIES, template_tree
 from anatomy.veins import VenousTree, read_veins
 from twin.planning.errors import InputError
 from twin.planning.patient import Patient, reading
@@ -162,7 +162,8 @@ def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
             veins = replace(veins, nodes_mm=turned.points(veins.nodes_mm))
         _check_near("veins.vtp: the veins lie", veins.nodes_mm, heart, _FARTHEST_SITE_MM)
     if veins.is_template:
-        stand_ins.append("coronary veins from a template of published averages")
+        shares = ", ".join(f"{vein.name} {vein.prevalence:.0%}" for vein in TRIBUTARIES if vein.name in veins.names)
+        stand_ins.append(f"coronary veins from a template of published averages (share of people who have them: {shares})")
     return Anatomy(
         heart=heart,
         electrodes=electrodes,
