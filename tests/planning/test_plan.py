@@ -14,7 +14,8 @@ import pyvista as pv
 
 from anatomy.formats import read_heart_file
 from twin.planning.features import FEATURES
-from twin.planning.plan import FILES, plan_patient
+from twin.planning.plan import plan_patient
+from twin.planning.plan_files import FILES
 
 # What design.md promises to those who script against a plan.
 TOP_KEYS = (
@@ -282,7 +283,7 @@ def test_a_failure_while_writing_leaves_the_earlier_plan_and_nothing_else(
     def fail(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr("twin.planning.plan.write_features", fail)
+    monkeypatch.setattr("twin.planning.plan_files.write_features", fail)
     with pytest.raises(type(fault)):
         plan_patient(small_plan.folder, tmp_path / "plan", [("test", {"pictures": False, "tie_zone_ms": 9.0})])
     assert contents(tmp_path / "plan") == before

@@ -6,6 +6,7 @@ Data goes to stdout, log and errors to stderr. Heavy modules are imported by the
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,6 +174,8 @@ def _exit_codes(quiet: bool) -> Iterator[None]:
     log.setLevel(logging.ERROR if quiet else logging.INFO)
     from twin.planning.errors import InputError, SettingsError
 
+    # A batch system that stops a job sends SIGTERM: leave as after Ctrl-C, with nothing half-written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except SettingsError as fault:

@@ -163,7 +163,9 @@ def build_anatomy(patient: Patient, settings: Settings) -> Anatomy:
         _check_near("veins.vtp: the veins lie", veins.nodes_mm, heart, _FARTHEST_SITE_MM)
     if veins.is_template:
         shares = ", ".join(f"{vein.name} {vein.prevalence:.0%}" for vein in TRIBUTARIES if vein.name in veins.names)
-        stand_ins.append(f"coronary veins from a template of published averages (share of people who have them: {shares})")
+        stand_ins.append(
+            f"coronary veins from a template of published averages (share of people who have them: {shares})"
+        )
     return Anatomy(
         heart=heart,
         electrodes=electrodes,
