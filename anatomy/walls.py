@@ -56,7 +56,7 @@ def fill_walls(distance_mm: Float, spacing_mm: Float, edge_mm: float, volume_mm3
         wanted += volume_mm3 - volume
     if abs(volume / volume_mm3 - 1) > _MAX_VOLUME_ERROR:
         raise ValueError(
-            f"edges of {edge_mm:g} mm give {volume / 1e3:.1f} mL of muscle, the labels hold {volume_mm3 / 1e3:.1f} mL: "
+            f"edges of {edge_mm:g} mm give {volume / 1e3:.1f} mL of muscle, the input holds {volume_mm3 / 1e3:.1f} mL: "
             "the walls are too thin for such edges; use shorter ones"
         )
     return nodes, tets

@@ -156,7 +156,11 @@ def test_a_plan_without_any_number_is_written_with_dashes(tmp_path: Path) -> Non
 
 
 def test_absolute_paths_in_the_provenance_are_cut_to_the_file_name(tmp_path: Path) -> None:
-    provenance = {"input": "/records/jane/doe.vtu", "a": {"list": ["C:\\Users\\jane\\x.csv", 1]}, "/records/jane/k.vtu": None}
+    provenance = {
+        "input": "/records/jane/doe.vtu",
+        "a": {"list": ["C:\\Users\\jane\\x.csv", 1]},
+        "/records/jane/k.vtu": None,
+    }
     text = write(tmp_path / "report.html", provenance=provenance)
     assert "jane" not in text
     assert "doe.vtu" in text

@@ -104,10 +104,11 @@ class _Recorded:
 def _recorded(patient: Patient, settings: Settings) -> _Recorded:
     recording = read_recorded_ecg(patient)
     if recording is None or patient.ecg is None:
-        if settings.rhythm != "auto":
-            return _Recorded(beat=None, qrs=None, rhythm=settings.rhythm, warnings=())
-        assumed = "no ECG: left bundle branch block and prior conduction speeds are assumed"
-        return _Recorded(beat=None, qrs=None, rhythm="lbbb", warnings=(assumed,))
+        rhythm, block = (
+            ("lbbb", "left bundle branch block and ") if settings.rhythm == "auto" else (settings.rhythm, "")
+        )
+        assumed = f"no ECG: {block}prior conduction speeds are assumed"
+        return _Recorded(beat=None, qrs=None, rhythm=rhythm, warnings=(assumed,))
     with reading(patient.ecg):
         beat = median_beat(recording)
         qrs = qrs_bounds(beat)
@@ -120,8 +121,8 @@ def _recorded(patient: Patient, settings: Settings) -> _Recorded:
         f"{patient.ecg.name} is one averaged beat: whether its time axis is real time cannot be seen from it; "
         "speeds fitted to a beat whose time axis was warped (registered) say nothing about the patient"
     )
-    rhythm = conduction_pattern(beat, qrs) if settings.rhythm == "auto" else settings.rhythm
-    return _Recorded(beat=beat, qrs=qrs, rhythm=rhythm, warnings=(averaged,) if recording.is_beat else ())
+    found = conduction_pattern(beat, qrs) if settings.rhythm == "auto" else settings.rhythm
+    return _Recorded(beat=beat, qrs=qrs, rhythm=found, warnings=(averaged,) if recording.is_beat else ())
 
 
 def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -> Plan:

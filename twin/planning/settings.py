@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from anatomy.access import LeadRules
 from anatomy.fibres import FibreAngles
+from anatomy.meshing import EDGE_MM
 from twin.activation import CaptureLatency
 from twin.conduction import Conduction
 from twin.personalise import FitRules
@@ -73,7 +74,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    edge_mm: float = Field(default=1.5, ge=0.6, le=3.0)
+    edge_mm: float = Field(default=EDGE_MM, ge=0.6, le=3.0)
     rhythm: Literal["auto", "normal", "lbbb", "rbbb"] = "auto"
     rv_site: Literal["apex", "septum"] = "apex"
     vv_delays_ms: tuple[Annotated[float, Field(ge=-100, le=100)], ...] = Field(
