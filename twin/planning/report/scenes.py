@@ -327,10 +327,14 @@ def _vein_tubes(scene: Scene) -> list[tuple[str, str, pv.PolyData]]:
     names = [str(name) for name in scene.veins.field_data["names"]] if "names" in scene.veins.field_data else []
     tubes = []
     for vein in np.unique(number):
-        # With adjacent cells, so that the first piece reaches the vein that this one drains into.
-        part = _polydata(scene.veins.extract_points(number == vein, adjacent_cells=True))
+        # A tributary with adjacent cells, so that its first piece reaches the coronary sinus (vein 0) that it drains into.
+        part = _polydata(scene.veins.extract_points(number == vein, adjacent_cells=bool(vein > 0)))
         if not part.n_cells:
             continue
+        # There it keeps its own width: flaring to that of the larger vein looks like a funnel.
+        own = np.asarray(part.point_data["vein"]).astype(int) == vein
+        radius = np.asarray(part.point_data["radius_mm"])
+        part.point_data["radius_mm"] = np.where(own, radius, radius[own].max())
         tube = part.strip().tube(scalars="radius_mm", absolute=True, n_sides=16)
         tubes.append(
             (names[vein] if vein < len(names) else f"vein {vein}", VEIN_COLOURS[vein % len(VEIN_COLOURS)], tube)
