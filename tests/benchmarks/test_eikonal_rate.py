@@ -77,4 +77,4 @@ def test_eikonal_rate(size_mm: float, edge_mm: float) -> None:
     if len(tets) < 10_000:
         plain = median_seconds(partial(plain_times, nodes, [(tets, metric)], [source]), times=1)
         print(f"  plain       {plain / len(tets) * 1e9:8.0f} ns per tetrahedron; {plain / one:.0f} x solve")
-    assert (along_edges - times).min() > -1e-9
+    assert (along_edges - times).min() > -1e-6 * times.max()

@@ -15,8 +15,10 @@ from tests.twin.boxes import box_heart, kuhn_box
 from tests.twin.plain_eikonal import plain_times
 from twin.conduction import Conduction, metric_of_axes, metric_tensors
 from twin.eikonal import Eikonal
-from twin.eikonal_graph import fast_triangles
+from twin.fast_endocardium import fast_triangles
 
+# Times are counted in float32: their rounding along the way, as a share of the time.
+ROUNDING = 1e-5
 SLAB_MM, CUBE_MM, SLAB_SPEEDS = (20.0, 7.0, 3.0), 1.5, (0.6, 0.25)
 
 
@@ -72,7 +74,7 @@ def test_a_point_source_in_anisotropic_tissue_converges_to_the_metric_distance()
         metric = metric_of_axes(fibres[:1], sheets[:1], speeds)[0]
         steps = nodes - nodes[source]
         error = times - np.sqrt(np.einsum("ni,ij,nj->n", steps, metric, steps))
-        assert error.min() > -1e-9  # linear interpolation of a convex function is never early
+        assert error.min() > -ROUNDING * times.max()  # linear interpolation of a convex function is never early
         means.append(error.mean())
     # The source's kink makes it h log h: the order rises towards 1 as the mesh gets finer.
     orders = np.log2(np.array(means[:-1]) / means[1:])
@@ -85,7 +87,7 @@ def test_a_plane_front_is_exact(direction: tuple[float, float, float]) -> None:
     nodes, tets = kuhn_box((5.0, 4.0, 3.0), 0.5)
     solver = Eikonal.from_arrays(nodes, tets, along((1.0, 0.0, 0.0), len(tets)), speeds_m_per_s=(0.5, 0.5))
     depth = nodes @ direction
-    np.testing.assert_allclose(solver.solve(np.flatnonzero(depth == 0)), depth / 0.5, rtol=1e-12)
+    np.testing.assert_allclose(solver.solve(np.flatnonzero(depth == 0)), depth / 0.5, rtol=ROUNDING)
 
 
 def test_an_oblique_plane_front_in_anisotropic_tissue_is_exact() -> None:
@@ -99,7 +101,7 @@ def test_an_oblique_plane_front_in_anisotropic_tissue_is_exact() -> None:
     times = Eikonal.from_arrays(nodes, tets, fibres, speeds_m_per_s=(0.6, 0.3)).solve(sources, exact[sources])
     # The rays go up in x, y and z, so that each comes from a source face.
     assert (np.linalg.inv(metric) @ slowness > 0).all()
-    np.testing.assert_allclose(times, exact, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(times, exact, rtol=ROUNDING)
 
 
 def test_the_far_corner_of_the_niederer_slab_is_late_by_at_most_3_2_percent() -> None:
@@ -111,7 +113,7 @@ def test_the_far_corner_of_the_niederer_slab_is_late_by_at_most_3_2_percent() ->
     corner = node_at(nodes, SLAB_MM)
     assert exact[corner] == pytest.approx(38.350, abs=5e-4)
     assert 0 <= times[corner] / exact[corner] - 1 < 0.032
-    assert (times - exact).min() > -1e-9
+    assert (times - exact).min() > -ROUNDING * times.max()
 
 
 # The slow plain solver
@@ -132,7 +134,7 @@ def test_obtuse_and_sliver_meshes_get_the_times_of_the_plain_solver(
     sources, starts = rng.integers(0, len(nodes), 2), 10 * rng.random(2)
     times = Eikonal.from_arrays(nodes, tets, fibres, sheets, speeds_m_per_s=speeds).solve(sources, starts)
     plain = plain_times(nodes, [(tets, metric_of_axes(fibres, sheets, speeds))], sources.tolist(), starts.tolist())
-    np.testing.assert_allclose(times, plain, rtol=1e-9)
+    np.testing.assert_allclose(times, plain, rtol=ROUNDING)
 
 
 def test_a_heart_with_scar_and_fast_endocardium_gets_the_times_of_the_plain_solver() -> None:
@@ -153,17 +155,30 @@ def test_a_heart_with_scar_and_fast_endocardium_gets_the_times_of_the_plain_solv
         sources.tolist(),
         starts,
     )
-    np.testing.assert_allclose(solver.solve(sources, starts), plain, rtol=1e-9)
+    np.testing.assert_allclose(solver.solve(sources, starts), plain, rtol=ROUNDING)
 
 
 def test_long_lines_of_obtuse_tetrahedra_do_not_keep_it_from_the_fixed_point() -> None:
-    # Strong anisotropy askew to an aligned mesh: nodes are retaken over and over, the case `_RETAKES` is for.
+    # Strong anisotropy askew to an aligned mesh: nodes are retaken over and over, where label correcting could go astray.
     nodes, tets = kuhn_box((12.0, 12.0, 6.0), 1.0)
     fibres = along((1.0, -1.0, 0.3), len(tets))
     source = node_at(nodes, (6.0, 6.0, 3.0))
     times = Eikonal.from_arrays(nodes, tets, fibres, speeds_m_per_s=(0.8, 0.1)).solve(source)
     plain = plain_times(nodes, [(tets, metric_of_axes(fibres, None, (0.8, 0.1)))], [source])
-    np.testing.assert_allclose(times, plain, rtol=1e-9)
+    np.testing.assert_allclose(times, plain, rtol=ROUNDING)
+
+
+def test_flat_tetrahedra_get_the_times_of_the_plain_solver() -> None:
+    nodes, tets = kuhn_box((4.0, 4.0, 4.0), 1.0)
+    floor = np.flatnonzero(nodes[:, 2] == 0)
+    corner = floor[(nodes[floor, :2] < 4).all(axis=1)]
+    x, y = (node_at(nodes, (step == 0, step == 1, 0.0)) - node_at(nodes, (0.0, 0.0, 0.0)) for step in range(2))
+    squares = np.column_stack([corner, corner + x, corner + y, corner + x + y])
+    tets = np.concatenate([tets, squares]).astype(np.int32)
+    fibres, speeds = along((1.0, 2.0, 0.5), len(tets)), (0.65, 0.26)
+    times = Eikonal.from_arrays(nodes, tets, fibres, speeds_m_per_s=speeds).solve(62)
+    plain = plain_times(nodes, [(tets, metric_of_axes(fibres, None, speeds))], [62])
+    np.testing.assert_allclose(times, plain, rtol=ROUNDING)
 
 
 # Symmetries
@@ -183,7 +198,7 @@ def test_the_numbering_of_nodes_and_tetrahedra_does_not_matter(seed: int) -> Non
     renumbered = Eikonal.from_arrays(
         nodes[order], corners, fibres[tet_order], -sheets[tet_order], speeds_m_per_s=speeds
     ).solve(number[0])
-    np.testing.assert_allclose(renumbered, times[order], rtol=1e-9)
+    np.testing.assert_allclose(renumbered, times[order], rtol=ROUNDING)
 
 
 def test_the_way_back_takes_as_long_as_the_way_there_to_half_a_percent() -> None:
@@ -203,7 +218,7 @@ def test_scaling_every_speed_divides_every_time(factor: float) -> None:
     conduction = Conduction(lv_endocardium_m_per_s=1.5)
     times = Eikonal(heart, conduction).solve([7, 90], [0.0, 4.0])
     scaled = Eikonal(heart, conduction.scaled(factor)).solve([7, 90], [0.0, 4.0 / factor])
-    np.testing.assert_allclose(scaled, times / factor, rtol=1e-12)
+    np.testing.assert_allclose(scaled, times / factor, rtol=ROUNDING)
 
 
 def test_the_sources_together_are_the_earliest_of_each_but_where_fronts_collide() -> None:
@@ -213,7 +228,7 @@ def test_the_sources_together_are_the_earliest_of_each_but_where_fronts_collide(
     joint = solver.solve(sources, delays)
     each = np.sort(np.stack([solver.solve(source) for source in sources]) + delays[:, None], axis=0)
     late = each[0] - joint
-    assert late.min() > -1e-9
+    assert late.min() > -ROUNDING * joint.max()
     assert late.max() < 2.0
     assert late.mean() < 0.05
     away = each[1] - each[0] > 10
@@ -230,11 +245,20 @@ def test_a_source_reached_before_it_starts_takes_the_earlier_time() -> None:
     np.testing.assert_array_equal(solver.solve([0, other], [0.0, 1e4]), solver.solve(0))
 
 
+def test_a_source_that_starts_long_after_all_else_is_reached_still_starts() -> None:
+    nodes, tets = kuhn_box((2.0, 2.0, 2.0), 1.0)
+    both, cells = np.concatenate([nodes, nodes + 10.0]), np.concatenate([tets, tets + len(nodes)])
+    solver = Eikonal.from_arrays(both, cells, along((1.0, 0.0, 0.0), len(cells)), speeds_m_per_s=(0.6, 0.3))
+    times = solver.solve([0, len(nodes)], [0.0, 5e4])
+    np.testing.assert_array_equal(times[: len(nodes)], solver.solve(0)[: len(nodes)])
+    np.testing.assert_allclose(times[len(nodes) :] - 5e4, times[: len(nodes)], atol=0.02)  # float32 at 5e4 ms
+
+
 def test_the_zero_of_time_does_not_matter() -> None:
     solver, _ = twisted_box(6.0, 1.0)
     times = solver.solve([0, 40], [0.0, 3.0])
-    np.testing.assert_allclose(solver.solve([0, 40], [-100.0, -97.0]), times - 100, rtol=1e-12)
-    np.testing.assert_allclose(solver.solve([0, 40], 5.0), solver.solve([0, 40]) + 5, rtol=1e-12)
+    np.testing.assert_allclose(solver.solve([0, 40], [-100.0, -97.0]), times - 100, rtol=ROUNDING)
+    np.testing.assert_allclose(solver.solve([0, 40], 5.0), solver.solve([0, 40]) + 5, rtol=ROUNDING)
 
 
 def test_the_earliest_start_of_a_source_named_twice_counts() -> None:
@@ -279,7 +303,7 @@ def test_core_is_never_activated_and_blocks() -> None:
     np.testing.assert_array_equal(solver.conducting, x != 30)
     inside = node_at(heart.nodes_mm, (30.0, 30.0, 30.0))
     assert np.isinf(solver.solve(inside)).all()
-    np.testing.assert_allclose(solver.solve([inside, 0], [-50.0, 0.0]), solver.solve(0), rtol=1e-12)
+    np.testing.assert_allclose(solver.solve([inside, 0], [-50.0, 0.0]), solver.solve(0), rtol=ROUNDING)
 
 
 def test_the_way_round_core_is_longer_and_the_border_zone_slows() -> None:
@@ -303,7 +327,7 @@ def test_along_the_fast_layer_a_straight_line_takes_its_length_over_its_speed() 
     solver = Eikonal(heart, Conduction(lv_endocardium_m_per_s=1.5, endocardium_extent=1.0))
     line = np.flatnonzero((heart.nodes_mm[:, 0] == 30) & (heart.nodes_mm[:, 2] == 0))
     times = solver.solve(node_at(heart.nodes_mm, (30.0, 0.0, 0.0)))
-    np.testing.assert_allclose(times[line], heart.nodes_mm[line, 1] / 1.5, rtol=1e-12)
+    np.testing.assert_allclose(times[line], heart.nodes_mm[line, 1] / 1.5, rtol=ROUNDING)
 
 
 def test_a_plane_front_in_the_fast_layer_is_exact_in_any_direction() -> None:
@@ -313,7 +337,7 @@ def test_a_plane_front_in_the_fast_layer_is_exact_in_any_direction() -> None:
     layer = z == 60
     exact = (0.6 * x + 0.8 * y) / 1.2
     rim = np.flatnonzero(layer & ((x == 0) | (y == 0)))
-    np.testing.assert_allclose(solver.solve(rim, exact[rim])[layer], exact[layer], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(solver.solve(rim, exact[rim])[layer], exact[layer], rtol=ROUNDING)
 
 
 def test_the_fast_layer_ends_at_its_extent_and_stays_in_its_ventricle() -> None:
@@ -367,6 +391,14 @@ def test_wrong_meshes_are_refused(change: dict[str, Any], message: str) -> None:
         Eikonal.from_arrays(**given)
 
 
+def test_a_node_with_more_neighbours_than_a_record_can_name_is_refused() -> None:
+    rim = np.random.default_rng(0).normal(size=(1100, 3))
+    nodes = np.concatenate([rim / np.linalg.norm(rim, axis=1, keepdims=True), np.zeros((1, 3))])
+    tets = Delaunay(nodes).simplices
+    with pytest.raises(ValueError, match="more than 1023 neighbours"):
+        Eikonal.from_arrays(nodes, tets, along((1.0, 0.0, 0.0), len(tets)), speeds_m_per_s=(0.6, 0.3))
+
+
 @pytest.mark.parametrize(
     ("nodes", "start_ms", "message"),
     [
@@ -376,6 +408,7 @@ def test_wrong_meshes_are_refused(change: dict[str, Any], message: str) -> None:
         ([0.5], None, "one or more node numbers"),
         ([0, 1], [0.0], "start_ms has shape"),
         ([0], [np.inf], "not a finite number"),
+        ([0, 1], [0.0, 2e5], r"source 1 starts 200000 ms after the first, need at most 100000"),
     ],
 )
 def test_wrong_sources_are_refused(nodes: Any, start_ms: Any, message: str) -> None:

@@ -1,0 +1,53 @@
+"""Where the fast endocardium lies, the layer that stands for the Purkinje network."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy.arrays import Bool, Float, Int
+from anatomy.heart import Heart, Surface, Tissue
+from twin.conduction import Conduction
+
+_FACES = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+
+
+def fast_triangles(heart: Heart, conduction: Conduction) -> tuple[Int, Float]:
+    """The endocardial triangles that carry a fast layer, and its speed on each.
+
+    A triangle carries it if its ventricle has a layer, all its nodes lie within the extent, and the tetrahedron beneath
+    it is healthy.
+
+    Returns:
+        (k, 3) node numbers; (k,) m/s.
+    """
+    within = heart.coordinates.apicobasal <= conduction.endocardium_extent
+    chosen, speeds = [], []
+    for surface, speed in (
+        (Surface.LV_ENDOCARDIUM, conduction.lv_endocardium_m_per_s),
+        (Surface.RV_ENDOCARDIUM, conduction.rv_endocardium_m_per_s),
+    ):
+        if speed is not None:
+            triangles = heart.triangles_of(surface)
+            chosen.append(triangles[within[triangles].all(axis=1)])
+            speeds.append(np.full(len(chosen[-1]), speed))
+    if not chosen:
+        return np.empty((0, 3), dtype=np.int32), np.empty(0)
+    triangles = np.concatenate(chosen)
+    healthy = _are_faces_of(triangles, heart.tets[heart.tissue == Tissue.HEALTHY])
+    return triangles[healthy], np.concatenate(speeds)[healthy]
+
+
+def _are_faces_of(triangles: Int, tets: Int) -> Bool:
+    """(t,) whether each triangle is a face of one of the tetrahedra."""
+    corners = np.unique(triangles)
+
+    def keys(faces: Int) -> NDArray[np.int64]:
+        low, middle, high = np.sort(np.searchsorted(corners, faces).astype(np.int64), axis=1).T
+        key: NDArray[np.int64] = (low * len(corners) + middle) * len(corners) + high
+        return key
+
+    is_corner = np.zeros(max(tets.max(initial=0), corners.max(initial=0)) + 1, dtype=np.bool_)
+    is_corner[corners] = True
+    faces = tets[is_corner[tets].sum(axis=1) >= 3][:, _FACES].reshape(-1, 3)
+    faces = faces[is_corner[faces].all(axis=1)]
+    found: Bool = np.isin(keys(triangles), keys(faces))
+    return found
