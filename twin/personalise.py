@@ -50,8 +50,9 @@ class FitRules:
             raise ValueError(
                 f"need 0 < slowest < fastest (m/s), got {self.slowest_m_per_s:g} and {self.fastest_m_per_s:g}"
             )
-        if not (self.endocardium_m_per_s > 0 and self.tolerance_ms > 0):
-            raise ValueError("endocardium_m_per_s and tolerance_ms must be > 0")
+        for name in ("endocardium_m_per_s", "tolerance_ms"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be > 0 and finite, got {getattr(self, name):g}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

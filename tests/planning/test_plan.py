@@ -13,6 +13,8 @@ import pytest
 import pyvista as pv
 
 from anatomy.formats import read_heart_file
+from ml.ecg.readers import read_ecg, write_csv
+from ml.ecg.recording import Ecg
 from twin.planning.features import FEATURES
 from twin.planning.plan import plan_patient
 from twin.planning.plan_files import FILES
@@ -302,3 +304,18 @@ def test_clinical_data_are_carried_through(small_folder: Path, tmp_path: Path, p
     (small_folder / "patient.yaml").write_text("clinical: {sex: female, nyha: 3, af: true, implanted_on: 2024-01-02}\n")
     content = plan(small_folder, tmp_path / "plan").content
     assert content["clinical"] == {"sex": "female", "nyha": 3, "af": True, "implanted_on": "2024-01-02"}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "warning"), [(1400, "is one averaged beat"), (2000, "holds 2 beats"), (10_000, None)]
+)
+def test_a_plan_says_how_much_its_ecg_can_bear(
+    small_folder: Path, virtual_folder: Path, plan: Any, tmp_path: Path, milliseconds: int, warning: str | None
+) -> None:
+    recording = read_ecg(virtual_folder / "ecg.csv")
+    samples = int(milliseconds * recording.rate_hz / 1000)
+    cut = Ecg(leads=recording.leads, signal_mv=recording.signal_mv[:, :samples], rate_hz=recording.rate_hz)
+    write_csv(cut, small_folder / "ecg.csv")
+    warnings = plan(small_folder, tmp_path / "plan").content["warnings"]
+    told = [text for text in warnings if "averaged beat" in text or "beats:" in text]
+    assert told == [] if warning is None else warning in told[0]

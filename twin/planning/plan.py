@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from anatomy.heart import Heart
-from ml.ecg.beats import median_beat
+from ml.ecg.beats import find_r_peaks, median_beat
 from ml.ecg.measure import QrsBounds, qrs_bounds
 from ml.ecg.pattern import conduction_pattern
 from ml.ecg.recording import Ecg
@@ -37,6 +37,8 @@ log = logging.getLogger("crt-twin")
 
 # A QRS outside of these is noise or a wrong time axis; our choice, well beyond what people and dogs have.
 _SHORTEST_QRS_MS, _LONGEST_QRS_MS = 40.0, 280.0
+# The median of fewer beats than this removes no noise.
+_FEW_BEATS = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,12 +119,16 @@ def _recorded(patient: Patient, settings: Settings) -> _Recorded:
                 f"{patient.ecg.name}: the QRS lasts {qrs.duration_ms:.0f} ms, need {_SHORTEST_QRS_MS:g} to "
                 f"{_LONGEST_QRS_MS:g}; check the time axis, and that the leads were connected"
             )
-    averaged = (
-        f"{patient.ecg.name} is one averaged beat: whether its time axis is real time cannot be seen from it; "
-        "speeds fitted to a beat whose time axis was warped (registered) say nothing about the patient"
-    )
+    warnings = []
+    if recording.is_beat:
+        warnings.append(
+            f"{patient.ecg.name} is one averaged beat: whether its time axis is real time cannot be seen from it; "
+            "speeds fitted to a beat whose time axis was warped (registered) say nothing about the patient"
+        )
+    elif (beats := len(find_r_peaks(recording))) < _FEW_BEATS:
+        warnings.append(f"{patient.ecg.name} holds {beats} beat{'s' * (beats > 1)}: its QRS duration is uncertain")
     found = conduction_pattern(beat, qrs) if settings.rhythm == "auto" else settings.rhythm
-    return _Recorded(beat=beat, qrs=qrs, rhythm=found, warnings=(averaged,) if recording.is_beat else ())
+    return _Recorded(beat=beat, qrs=qrs, rhythm=found, warnings=tuple(warnings))
 
 
 def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -> Plan:
