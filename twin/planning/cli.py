@@ -159,7 +159,7 @@ def _report(content: dict[str, Any], out: Path, as_json: bool) -> None:
     else:
         typer.echo(f"no reachable site among {len(content['sites'])} candidates")
     for line in (*content["stand_ins"], *content["warnings"]):
-        typer.echo(f"note: {line}", err=True)
+        logging.getLogger("crt-twin").warning("note: %s", line)
     typer.echo(f"{RESEARCH_USE} See {out / 'report.html'}")
 
 
