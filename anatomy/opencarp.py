@@ -1,7 +1,6 @@
 """openCARP's mesh files: `.pts` nodes in micrometres, `.elem` elements, `.lon` fibres and sheets.
 
-Format: https://opencarp.org/documentation/examples/01_ep_tissue/04_tagging (nodes count from 0; an element line is its
-type, its nodes and an optional region).
+Nodes count from 0; an element line is its type, its nodes and an optional region.
 
 Units: mm here, micrometres in the files.
 """

@@ -523,5 +523,16 @@ def test_an_interruption_leaves_nothing_and_is_code_130(small_folder: Path, tmp_
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait(timeout=60) == 130
-    assert rest.splitlines()[-1] == "crt-twin: interrupted; nothing was written"
+    assert rest.splitlines()[-1] == "crt-twin: interrupted; nothing half-written was left"
     assert [path.name for path in tmp_path.iterdir()] == ["patient"]
+
+
+@pytest.mark.parametrize(
+    "options", [["--out", "x.vtk"], ["--out", "nowhere/x.vtu"], ["--out", "x.vtu", "--labels", "mine"]]
+)
+def test_a_heart_that_could_not_be_written_or_read_is_refused_before_work_begins(
+    run: Any, heart_file: Path, options: list[str]
+) -> None:
+    result = run("heart", str(heart_file), *options)
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -319,3 +319,10 @@ def test_a_plan_says_how_much_its_ecg_can_bear(
     warnings = plan(small_folder, tmp_path / "plan").content["warnings"]
     told = [text for text in warnings if "averaged beat" in text or "beats:" in text]
     assert told == [] if warning is None else warning in told[0]
+
+
+def test_a_plan_names_what_it_read_and_did_not_use(small_folder: Path, tmp_path: Path, plan: Any) -> None:
+    (small_folder / "patient.yaml").write_text("implanted: {vv_delay_ms: 30}\noutcome: {lvesv_change_percent: -20}\n")
+    warnings = plan(small_folder, tmp_path / "plan").content["warnings"]
+    for name in ("implanted.vv_delay_ms", "outcome"):
+        assert f"patient.yaml: {name} is not used by this version" in warnings

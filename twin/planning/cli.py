@@ -104,9 +104,15 @@ def heart(
     """Build a simulation-ready heart: tetrahedra, surfaces, coordinates, fibres."""
     with _exit_codes(quiet):
         from anatomy.formats import write_heart
+        from anatomy.labels import CONVENTIONS
+        from twin.planning.errors import SettingsError
         from twin.planning.settings import Settings, merged_settings
         from twin.planning.stages import build_heart
 
+        if out.suffix != ".vtu" or not out.parent.is_dir():
+            raise SettingsError(f"--out {out}: must name a .vtu file in a folder that exists")
+        if labels not in CONVENTIONS:
+            raise SettingsError(f"--labels {labels}: unknown convention; known are {', '.join(CONVENTIONS)}")
         given = {} if edge_mm is None else {"edge_mm": edge_mm}
         chosen: Settings = merged_settings(("command line", given))
         built = build_heart(source, labels, chosen)
@@ -187,7 +193,7 @@ def _exit_codes(quiet: bool) -> Iterator[None]:
     except OSError as fault:
         code, message = 4, f"{fault.filename or 'the system'}: {fault.strerror or fault}"
     except KeyboardInterrupt:
-        code, message = 130, "interrupted; nothing was written"
+        code, message = 130, "interrupted; nothing half-written was left"
     else:
         return
     finally:

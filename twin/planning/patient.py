@@ -102,6 +102,15 @@ class Patient:
     left_out: tuple[str, ...]
 
     @property
+    def unused(self) -> tuple[str, ...]:
+        """What patient.yaml says and no stage of this version takes into account."""
+        said = {
+            "implanted.vv_delay_ms": self.file.implanted.vv_delay_ms is not None,
+            "outcome": bool(self.file.outcome),
+        }
+        return tuple(name for name, is_said in said.items() if is_said)
+
+    @property
     def settings_layer(self) -> dict[str, Any]:
         """What patient.yaml sets: `settings`, and `lead` as a shorter way to `settings.lead`."""
         return {**self.file.settings, **({"lead": self.file.lead} if self.file.lead else {})}

@@ -1,15 +1,10 @@
-"""The files of a plan: all of them, or none.
-
-They are made in a folder beside the output folder and moved into it when the last one is whole.
-"""
+"""The files of a plan: all of them, or none."""
 
 import json
 import math
 import platform
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +24,7 @@ from twin.planning.report.pictures import Pictures, render_pictures
 from twin.planning.settings import Settings
 from twin.planning.stages import stage_key
 from twin.planning.target_map import reference_twin
+from twin.planning.whole_files import whole_files
 
 if TYPE_CHECKING:
     from twin.planning.plan import Plan
@@ -53,7 +49,7 @@ def write_plan(plan: "Plan", patient: Patient, settings: Settings, seconds: Mapp
         seconds: what each stage took, for the provenance.
         out: made if needed.
     """
-    with _staging(out) as folder:
+    with whole_files(out, FILES) as folder:
         _write(plan, patient, settings, seconds, folder)
 
 
@@ -149,17 +145,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None
     return value
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A folder on the same disk; when all went well, its files are moved into `out`."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        yield staging
-        out.mkdir(exist_ok=True)
-        for name in FILES:
-            (staging / name).replace(out / name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -26,8 +26,10 @@ from twin.activation import Activation
 from twin.conduction import Conduction
 from twin.eikonal import Eikonal
 from twin.leadfield import LEAD_IN_MS, ActionPotential, LeadField
+from twin.planning.whole_files import whole_files
 from twin.rhythm import RHYTHMS, start_nodes
 
+_FILES = ("labels.nii.gz", "veins.vtp", "ecg.csv", "patient.yaml")
 _TRUE_EDGE_MM = 2.0
 _RECORDING_S = 10.0
 _RATE_HZ = 500.0
@@ -60,10 +62,6 @@ def write_virtual_patient(folder: Path, seed: int) -> None:
     activation = Activation(times_ms=Eikonal(heart, speeds).solve(nodes, times))
     ecg = _recording(LeadField(heart, electrodes_by_rule(heart)), activation, rng)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_label_map(folder / "labels.nii.gz", labels)
-    write_veins(folder / "veins.vtp", veins)
-    write_csv(ecg, folder / "ecg.csv")
     content = {
         "id": f"virtual-{seed}",
         "virtual": True,
@@ -77,7 +75,11 @@ def write_virtual_patient(folder: Path, seed: int) -> None:
         },
     }
     text = "# A virtual patient: nothing here was measured on a person.\n" + yaml.safe_dump(content, sort_keys=False)
-    (folder / "patient.yaml").write_text(text, encoding="utf-8")
+    with whole_files(folder, _FILES) as staging:
+        write_label_map(staging / "labels.nii.gz", labels)
+        write_veins(staging / "veins.vtp", veins)
+        write_csv(ecg, staging / "ecg.csv")
+        (staging / "patient.yaml").write_text(text, encoding="utf-8")
 
 
 def _drawn_tributaries(rng: np.random.Generator) -> tuple[Tributary, ...]:
