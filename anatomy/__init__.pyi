@@ -10,6 +10,7 @@ from .labels import LabelMap as LabelMap
 from .labels import read_label_map as read_label_map
 from .meshing import mesh_label_map as mesh_label_map
 from .phantom import Phantom as Phantom
+from .purkinje import PurkinjeTree as PurkinjeTree
 from .sites import PacingSite as PacingSite
 from .torso import Electrodes as Electrodes
 from .veins import VenousTree as VenousTree

@@ -44,7 +44,7 @@ def read_heart_file(path: str | os.PathLike[str]) -> HeartFile:
     path = Path(path)
     if path.suffix.lower() in _OPENCARP:
         return read_opencarp(path)
-    grid = _read(path, _HEARTS, "tetrahedral mesh")
+    grid = read_vtk(path, _HEARTS, "tetrahedral mesh")
     if not isinstance(grid, pv.UnstructuredGrid):
         raise ValueError(f"{path.name} holds a surface, need tetrahedra: mesh it first")
     is_tet, is_triangle = grid.celltypes == _TETRA, grid.celltypes == _TRIANGLE
@@ -78,7 +78,7 @@ def read_surface_file(path: str | os.PathLike[str]) -> SurfaceFile:
         ValueError: for an unknown ending, and for a file that is missing, damaged or holds no triangles.
     """
     path = Path(path)
-    mesh = _read(path, _SURFACES, "surface")
+    mesh = read_vtk(path, _SURFACES, "surface")
     if not isinstance(mesh, pv.PolyData):
         mesh = mesh.extract_surface(algorithm="dataset_surface")
     mesh = mesh.triangulate(pass_verts=False, pass_lines=False)
@@ -138,7 +138,7 @@ def write_heart(path: str | os.PathLike[str], heart: Heart, point_data: Mapping[
         part.unlink(missing_ok=True)
 
 
-def _read(path: Path, endings: tuple[str, ...], what: str) -> Any:
+def read_vtk(path: Path, endings: tuple[str, ...], what: str) -> Any:
     """Whatever VTK makes of the file, if it has points and cells."""
     if path.suffix.lower() not in endings:
         known = ", ".join(endings) + (", " + ", ".join(_OPENCARP) if endings == _HEARTS else "")
@@ -158,7 +158,7 @@ def _read(path: Path, endings: tuple[str, ...], what: str) -> Any:
         raise ValueError(f"{path.name} is not a {what} that VTK reads; it may be truncated") from error
     finally:
         logging.disable(level)
-    if not isinstance(mesh, pv.DataSet) or mesh.n_points < 3 or not mesh.n_cells:
+    if not isinstance(mesh, pv.DataSet) or mesh.n_points < 2 or not mesh.n_cells:
         raise ValueError(f"{path.name} is damaged or truncated: VTK finds no cells in it")
     return mesh
 

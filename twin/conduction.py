@@ -81,12 +81,13 @@ def metric_tensors(heart: Heart, conduction: Conduction) -> Float:
     """The metric of each tetrahedron: a straight step e inside it takes sqrt(e . M e).
 
     Returns:
-        (m, 3, 3) ms^2/mm^2. Core, which no front crosses, has `inf` on the diagonal and 0 beside it.
+        (m, 6) ms^2/mm^2, the entries xx, xy, xz, yy, yz, zz of M. Core, which no front crosses, has `inf` on the diagonal
+        and 0 beside it.
     """
     speeds = (conduction.fibre_m_per_s, conduction.sheet_m_per_s, conduction.normal_m_per_s)
     metric = metric_of_axes(heart.fibres, heart.sheets, speeds)
     metric[heart.tissue == Tissue.BORDER_ZONE] /= conduction.border_zone_factor**2
-    metric[heart.tissue == Tissue.CORE] = np.diag([np.inf] * 3)
+    metric[heart.tissue == Tissue.CORE] = [np.inf, 0.0, 0.0, np.inf, 0.0, np.inf]
     return metric
 
 
@@ -100,13 +101,25 @@ def metric_of_axes(fibres: Float, sheets: Float | None, speeds_m_per_s: Sequence
         speeds_m_per_s: along fibre and across it, or along fibre, sheet and normal.
 
     Returns:
-        (m, 3, 3) ms^2/mm^2.
+        (m, 6) ms^2/mm^2, the entries xx, xy, xz, yy, yz, zz.
     """
     slowness = [1 / speed**2 for speed in speeds_m_per_s]
-    metric = slowness[-1] * np.eye(3) + (slowness[0] - slowness[-1]) * np.einsum("ni,nj->nij", fibres, fibres)
+    metric = isotropic_metric(len(fibres), slowness[-1])
+    _add_dyads(metric, fibres, slowness[0] - slowness[-1])
     if len(slowness) == 3 and sheets is not None:
         across = sheets - fibres * np.einsum("ni,ni->n", sheets, fibres)[:, None]
         across /= np.linalg.norm(across, axis=1, keepdims=True)
-        metric += (slowness[1] - slowness[2]) * np.einsum("ni,nj->nij", across, across)
-    out: Float = metric
-    return out
+        _add_dyads(metric, across, slowness[1] - slowness[2])
+    return metric
+
+
+def isotropic_metric(m: int, slowness_squared: Float | float) -> Float:
+    """(m, 6) metric that is alike in every direction; the squared slowness is one number or (m,), in ms^2/mm^2."""
+    metric = np.zeros((m, 6))
+    metric[:, 0] = metric[:, 3] = metric[:, 5] = slowness_squared
+    return metric
+
+
+def _add_dyads(metric: Float, axes: Float, weight: float) -> None:
+    for column, (i, j) in enumerate(((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))):
+        metric[:, column] += weight * axes[:, i] * axes[:, j]

@@ -19,7 +19,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from anatomy.arrays import Int
-from twin.eikonal_star import EDGE_COLUMNS, HEADER, MOST_NEIGHBOURS, NEIGHBOUR_COLUMNS, PLACE_BITS, Single, Star
+from twin.eikonal_cells import Single
+from twin.eikonal_star import EDGE_COLUMNS, HEADER, MOST_NEIGHBOURS, NEIGHBOUR_COLUMNS, PLACE_BITS, Star
 
 # Not yet reached. Its square is still a float32, so that no difference of times is ever infinite.
 FAR = np.float32(1e15)
@@ -38,8 +39,8 @@ def arrivals_ms(star: Star, layer: Star, sources: Int, starts_ms: Single) -> Sin
 
     Args:
         star: of the myocardium.
-        layer: of the fast endocardium, on the same nodes.
-        sources: (s,) node numbers; one with nothing around it in `star` never starts.
+        layer: of the fast endocardium and the Purkinje trees, on the same nodes.
+        sources: (s,) node numbers; one with nothing around it never starts.
         starts_ms: (s,) float32, not negative.
 
     Returns:
@@ -82,7 +83,7 @@ def _arrivals(
     now, queued = 0, 0
     for i in range(len(sources)):
         v = sources[i]
-        if first[v] < first[v + 1] and starts[i] < times[v]:
+        if (first[v] < first[v + 1] or layer_first[v] < layer_first[v + 1]) and starts[i] < times[v]:
             times[v] = starts[i]
             queued += _queue(v, int(times[v] * per_ms), now, after, before)
     while queued > 0:
@@ -102,14 +103,17 @@ def _arrivals(
         if following != bucket:
             for i in range(first[following], min(first[following + 1], first[following] + _AHEAD), _LINE):
                 _prefetch(values, i)
-        best = min(times[v], _offer(values, words, first[v], times, near))
-        in_layer = layer_first[v] < layer_first[v + 1]
+        best = times[v]
+        in_muscle, in_layer = first[v] < first[v + 1], layer_first[v] < layer_first[v + 1]
+        if in_muscle:
+            best = min(best, _offer(values, words, first[v], times, near))
         if in_layer:
             best = min(best, _offer(layer_values, layer_words, layer_first[v], times, layer_near))
         times[v] = best
         if best < told[v]:
             told[v] = best
-            queued += _tell(values, words, first[v], best, near, times, per_ms, now, after, before)
+            if in_muscle:
+                queued += _tell(values, words, first[v], best, near, times, per_ms, now, after, before)
             if in_layer:
                 at = layer_first[v]
                 queued += _tell(layer_values, layer_words, at, best, layer_near, times, per_ms, now, after, before)

@@ -17,20 +17,21 @@ helps only if every one of its corners, coming last, does. For obtuse angles c i
 Units: mm, ms.
 """
 
-from dataclasses import dataclass
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from anatomy.arrays import Float, Int
+from twin.eikonal_cells import CellArrays, Cells, Long, Single
 
-Single = NDArray[np.float32]
-Long = NDArray[np.int64]
-
-# A face's corners are places among the neighbours, ten bits each.
+# A face's corners are places among the neighbours, ten bits each; above them two bits for the tissue.
 PLACE_BITS = 10
 MOST_NEIGHBOURS = (1 << PLACE_BITS) - 1
+_TISSUE_SHIFT = 3 * PLACE_BITS
 # Columns of a record: counts of neighbours, edges and faces; then, column by column, so that each is contiguous:
 # neighbours (number, c, time of the straight step), edges (corners, h2, r, S), faces (corners, h2, r, r, S, S, S).
 HEADER = 3
@@ -64,94 +65,149 @@ class Star:
     step_ms: float
 
 
-def star_of_cells(nodes_mm: Float, cells: Int, metric: Float) -> Star:
-    """The star of tetrahedra (m, 4) or triangles (m, 3) whose metric is (m, 3, 3) ms^2/mm^2.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lines:
+    """Ways from node to node that no simplex spans, such as Purkinje fibres, each in one direction.
+
+    Attributes:
+        first: (n + 1,) int64; those that start at node v are `first[v]` to `first[v + 1]`.
+        to: (l,) int32 node where each ends.
+        step_ms: (l,) float64 how long each takes.
+    """
+
+    first: Long
+    to: Int
+    step_ms: Float
+
+    @classmethod
+    def of(cls, n: int, ends: Int, step_ms: Float) -> "Lines":
+        """From (l, 2) node numbers, start and end."""
+        order = np.argsort(ends[:, 0], kind="stable")
+        first = np.searchsorted(ends[order, 0], np.arange(n + 1))
+        return cls(first=first, to=np.ascontiguousarray(ends[order, 1]), step_ms=step_ms[order])
+
+
+def star_of(cells: Cells, lines: Lines | None = None, threads: int | None = None) -> Star:
+    """The records of these cells and lines.
+
+    Args:
+        cells: tetrahedra or triangles.
+        lines: on the same nodes.
+        threads: how many to use; all cores if not given. The result does not depend on it.
 
     Raises:
         ValueError: if a node has more than 1023 neighbours.
     """
-    first_cell, cell_of = _incidence(cells, len(nodes_mm))
-    most = int(np.diff(first_cell).max(initial=0))
-    # Bounds of what a node may need. Memory that is never written to costs nothing, and the rest is given back.
-    k = cells.shape[1] - 1
-    pairs = k * (k - 1) // 2
-    per_cell = NEIGHBOUR_COLUMNS * k + EDGE_COLUMNS * pairs + FACE_COLUMNS
-    values = np.empty(
-        len(cell_of) * per_cell + len(nodes_mm) * (HEADER + (EDGE_COLUMNS + FACE_COLUMNS) * LANES), np.float32
+    n = len(cells.nodes_mm)
+    if lines is None:
+        lines = Lines.of(n, np.empty((0, 2), dtype=np.int32), np.empty(0))
+    # Bounds of what each node may need. Memory that is never written to costs nothing, and the rest is given back.
+    k = cells.corners.shape[1] - 1
+    per_cell = NEIGHBOUR_COLUMNS * k + EDGE_COLUMNS * (k * (k - 1) // 2) + FACE_COLUMNS
+    per_node = HEADER + (EDGE_COLUMNS + FACE_COLUMNS) * LANES
+    bound = per_cell * cells.first + NEIGHBOUR_COLUMNS * lines.first + per_node * np.arange(n + 1)
+    values, first = np.empty(bound[-1], dtype=np.float32), np.empty(n + 1, dtype=np.int64)
+    parts = np.linspace(0, n, (threads or os.cpu_count() or 1) + 1).astype(np.int64)
+    fill = partial(
+        _fill,
+        cells.arrays,
+        (lines.first, lines.to, lines.step_ms),
+        first,
+        values,
     )
-    first = np.empty(len(nodes_mm) + 1, dtype=np.int64)
-    crowded, steps, total = _fill(nodes_mm, cells, metric, first_cell, cell_of, most, first, values)
+    with ThreadPoolExecutor(len(parts) - 1) as pool:
+        filled = list(pool.map(fill, parts[:-1], parts[1:], bound[parts[:-1]]))
+    crowded = max(part[0] for part in filled)
     if crowded >= 0:
         raise ValueError(
-            f"the node at {nodes_mm[crowded].tolist()} mm has more than {MOST_NEIGHBOURS} neighbours. Mesh more evenly."
+            f"the node at {cells.nodes_mm[crowded].tolist()} mm has more than {MOST_NEIGHBOURS} neighbours. "
+            "Mesh more evenly."
         )
-    values.resize(first[-1], refcheck=False)
+    end = 0
+    for begin, (_, _, _, size), node, last in zip(bound[parts[:-1]], filled, parts[:-1], parts[1:], strict=True):
+        first[node:last] -= begin - end
+        _move(values, begin, end, size)
+        end += size
+    first[n] = end
+    values.resize(end, refcheck=False)
+    steps, total = sum(part[1] for part in filled), sum(part[2] for part in filled)
     return Star(first=first, values=values, step_ms=total / steps if steps else 0.0)
 
 
+def slowed_star(star: Star, cells: Cells, factors: Float) -> Star:
+    """The records of cells whose tissues have become slower, without solving any simplex anew.
+
+    A face's r and S do not depend on its tissue's speed, and h2 grows with the square of the slowness. What a node knows
+    of a neighbour is a minimum over simplices: where those are of several tissues it is taken again.
+
+    Args:
+        star: of the cells as they were, without lines.
+        cells: as they are now.
+        factors: (4,) by what each tissue's times have been multiplied.
+    """
+    values = star.values.copy()
+    _slow(
+        cells.arrays,
+        factors.astype(np.float32),
+        star.first,
+        values,
+    )
+    mean = float(np.mean(factors[np.unique(cells.tissue)])) if len(cells.tissue) else 1.0
+    return replace(star, values=values, step_ms=star.step_ms * mean)
+
+
 @njit(cache=True)
-def _incidence(cells: Int, n: int) -> tuple[Long, Int]:
-    """Which cells meet at each of n nodes: (n + 1,) first place of each node, and the cells."""
-    first = np.zeros(n + 1, dtype=np.int64)
-    for cell in cells:
-        for v in cell:
-            first[v + 1] += 1
-    first = np.cumsum(first)
-    free = first[:-1].copy()
-    out = np.empty(first[-1], dtype=np.int32)
-    for i in range(len(cells)):
-        for v in cells[i]:
-            out[free[v]] = i
-            free[v] += 1
-    return first, out
+def _move(values: Single, begin: int, end: int, size: int) -> None:
+    """Move so many values down to a place before them."""
+    if begin > end:
+        for i in range(size):
+            values[end + i] = values[begin + i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fill(
-    nodes: Float, cells: Int, metric: Float, first_cell: Long, cell_of: Int, most: int, first: Long, values: Single
-) -> tuple[int, int, float]:
-    """Write all records; returns a node with too many neighbours (or -1), the number of steps and their sum."""
-    solid = cells.shape[1] == 4
+    cells: CellArrays, lines: tuple[Long, Int, Float], first: Long, values: Single, begin: int, end: int, at: int
+) -> tuple[int, int, float, int]:
+    """Write the records of nodes begin to end.
+
+    Returns a node with too many neighbours (or -1), the number of straight steps, their sum, and the words written.
+    """
+    _, corners, _, tissue, first_cell, cell_of = cells
+    first_line, line_to, line_ms = lines
+    solid = corners.shape[1] == 4
     words = values.view(np.int32)
-    place = np.full(len(nodes), -1, dtype=np.int32)
-    neighbours = np.empty(3 * most, dtype=np.int32)
-    gates, steps = np.empty(3 * most), np.empty(3 * most)
+    place = np.full(len(first), -1, dtype=np.int32)
+    most = most_lines = 0
+    for v in range(begin, end):
+        most = max(most, first_cell[v + 1] - first_cell[v])
+        most_lines = max(most_lines, first_line[v + 1] - first_line[v])
+    neighbours = np.empty(3 * most + most_lines, dtype=np.int32)
+    gates, steps = np.empty(len(neighbours)), np.empty(len(neighbours))
     edges, faces = np.empty((3 * most, 3)), np.empty((most, 6))
     edge_corners, face_corners = np.empty(3 * most, dtype=np.int32), np.empty(most, dtype=np.int32)
     known = np.full(1, -1, dtype=np.int32)
-    at, n_steps, total = 0, 0, 0.0
-    for v in range(len(nodes)):
+    start, n_steps, total = at, 0, 0.0
+    for v in range(begin, end):
         first[v] = at
         size, n_edges, n_faces = 0, 0, 0
         for i in range(first_cell[v], first_cell[v + 1]):
-            for corner in range(cells.shape[1]):
-                x = cells[cell_of[i], corner]
-                if x != v and place[x] < 0:
-                    place[x] = size
-                    neighbours[size] = x
-                    gates[size] = steps[size] = np.inf
-                    size += 1
+            for corner in range(corners.shape[1]):
+                size = _know(corners[cell_of[i], corner], v, size, place, neighbours, gates, steps)
+        for i in range(first_line[v], first_line[v + 1]):
+            size = _know(line_to[i], v, size, place, neighbours, gates, steps)
         if size > MOST_NEIGHBOURS:
-            return v, 0, 0.0
+            return v, 0, 0.0, 0
         if size * size > len(known):
             known = np.full(2 * size * size, -1, dtype=np.int32)
         for i in range(first_cell[v], first_cell[v + 1]):
             cell = cell_of[i]
-            a, b, c = _others(cells, cell, v)
-            aa, bb, ab = _products(nodes, metric, cell, v, a, b)
-            a, b = place[a], place[b]
-            steps[a], steps[b] = min(steps[a], np.sqrt(aa)), min(steps[b], np.sqrt(bb))
-            n_edges = _add_edge(a, b, aa, bb, ab, size, known, edges, edge_corners, n_edges)
+            kind = np.int64(tissue[cell]) << _TISSUE_SHIFT
+            a, b, c, aa, bb, cc, ab, ac, bc = _seen_from(v, cells, cell, place)
+            _narrow(solid, a, b, c, aa, bb, cc, ab, ac, bc, gates, steps)
+            n_edges = _add_edge(a, b, kind, aa, bb, ab, size, known, edges, edge_corners, n_edges)
             if solid:
-                cc, _, ac = _products(nodes, metric, cell, v, c, neighbours[a])
-                _, _, bc = _products(nodes, metric, cell, v, neighbours[b], c)
-                c = place[c]
-                steps[c] = min(steps[c], np.sqrt(cc))
-                n_edges = _add_edge(a, c, aa, cc, ac, size, known, edges, edge_corners, n_edges)
-                n_edges = _add_edge(b, c, bb, cc, bc, size, known, edges, edge_corners, n_edges)
-                gates[a] = min(gates[a], _gate_in_tet(aa, bb, cc, ab, ac, bc))
-                gates[b] = min(gates[b], _gate_in_tet(bb, cc, aa, bc, ab, ac))
-                gates[c] = min(gates[c], _gate_in_tet(cc, aa, bb, ac, bc, ab))
+                n_edges = _add_edge(a, c, kind, aa, cc, ac, size, known, edges, edge_corners, n_edges)
+                n_edges = _add_edge(b, c, kind, bb, cc, bc, size, known, edges, edge_corners, n_edges)
                 # The first corner is that of the largest angle, where the inner products of the sides cancel least.
                 ab2, ac2, bc2 = aa + bb - 2 * ab, aa + cc - 2 * ac, bb + cc - 2 * bc
                 if ac2 >= ab2 and ac2 >= bc2:
@@ -159,13 +215,12 @@ def _fill(
                 elif ab2 >= bc2:
                     a, b, c, aa, bb, cc, ab, ac, bc = c, a, b, cc, aa, bb, ac, bc, ab
                 if _face(aa, bb, cc, ab, ac, bc, faces, n_faces):
-                    face_corners[n_faces] = a | b << PLACE_BITS | c << 2 * PLACE_BITS
+                    face_corners[n_faces] = a | b << PLACE_BITS | c << 2 * PLACE_BITS | kind
                     n_faces += 1
-            else:
-                gates[a] = min(gates[a], _gate_in_triangle(aa, bb, ab))
-                gates[b] = min(gates[b], _gate_in_triangle(bb, aa, ab))
+        for i in range(first_line[v], first_line[v + 1]):
+            x = place[line_to[i]]
+            gates[x], steps[x] = min(gates[x], line_ms[i]), min(steps[x], line_ms[i])
         for i in range(size):
-            gates[i] -= _SLACK * steps[i]
             total += steps[i]
             place[neighbours[i]] = -1
         known[: size * size] = -1
@@ -175,41 +230,126 @@ def _fill(
             words[at], words[at + 1], words[at + 2] = size, m, f
             at += HEADER
             for i in range(size):
-                words[at + i], values[at + size + i], values[at + 2 * size + i] = neighbours[i], gates[i], steps[i]
+                words[at + i], values[at + 2 * size + i] = neighbours[i], steps[i]
+                values[at + size + i] = gates[i] - _SLACK * steps[i]
             at += NEIGHBOUR_COLUMNS * size
             _solve_edges(edges, n_edges)
             _write(edges, edge_corners, n_edges, m, values, words, at)
             at += EDGE_COLUMNS * m
             _write(faces, face_corners, n_faces, f, values, words, at)
             at += FACE_COLUMNS * f
-    first[len(nodes)] = at
-    return -1, n_steps, total
+    return -1, n_steps, total, at - start
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _slow(cells: CellArrays, factors: Single, first: Long, values: Single) -> None:
+    """Multiply the times in all records by their tissue's factor."""
+    _, corners, _, tissue, first_cell, cell_of = cells
+    solid = corners.shape[1] == 4
+    words = values.view(np.int32)
+    place = np.full(len(first), -1, dtype=np.int32)
+    gates, steps = np.empty(MOST_NEIGHBOURS), np.empty(MOST_NEIGHBOURS)
+    for v in range(len(first) - 1):
+        if first[v] == first[v + 1]:
+            continue
+        at = first[v]
+        size, m, f = words[at], words[at + 1], words[at + 2]
+        at += HEADER
+        mixed = False
+        for i in range(first_cell[v] + 1, first_cell[v + 1]):
+            mixed |= tissue[cell_of[i]] != tissue[cell_of[first_cell[v]]]
+        if mixed:
+            gates[:size] = steps[:size] = np.inf
+            for i in range(size):
+                place[words[at + i]] = i
+            for i in range(first_cell[v], first_cell[v + 1]):
+                a, b, c, aa, bb, cc, ab, ac, bc = _seen_from(v, cells, cell_of[i], place)
+                _narrow(solid, a, b, c, aa, bb, cc, ab, ac, bc, gates, steps)
+            for i in range(size):
+                values[at + size + i], values[at + 2 * size + i] = gates[i] - _SLACK * steps[i], steps[i]
+        else:
+            values[at + size : at + 3 * size] *= factors[tissue[cell_of[first_cell[v]]]]
+        at += NEIGHBOUR_COLUMNS * size
+        for i in range(m):
+            values[at + m + i] *= factors[words[at + i] >> _TISSUE_SHIFT & 3] ** 2
+        at += EDGE_COLUMNS * m
+        for i in range(f):
+            values[at + f + i] *= factors[words[at + i] >> _TISSUE_SHIFT & 3] ** 2
 
 
 @njit(cache=True)
-def _others(cells: Int, cell: int, v: int) -> tuple[int, int, int]:
-    """The other nodes of a cell at v; the third is only that of a tetrahedron."""
-    last = cells.shape[1] - 1
-    a, b, c = cells[cell, 0], cells[cell, 1], cells[cell, 2]
+def _know(x: int, v: int, size: int, place: Int, neighbours: Int, gates: Float, steps: Float) -> int:
+    """Make x the next neighbour of v unless it is one; returns their number."""
+    if x == v or place[x] >= 0:
+        return size
+    place[x] = size
+    neighbours[size] = x
+    gates[size] = steps[size] = np.inf
+    return size + 1
+
+
+@njit(cache=True)
+def _seen_from(
+    v: int, cells: CellArrays, cell: int, place: Int
+) -> tuple[int, int, int, float, float, float, float, float, float]:
+    """The places a, b, c of the other corners of a cell at v, then aa, bb, cc, ab, ac, bc: of the steps to them from v.
+
+    These are inner products in the cell's metric. Of a triangle, what has to do with c means nothing.
+    """
+    nodes, corners, metric, _, _, _ = cells
+    last = corners.shape[1] - 1
+    a, b, c = corners[cell, 0], corners[cell, 1], corners[cell, 2]
     if a == v:
-        a = cells[cell, last]
+        a = corners[cell, last]
     elif b == v:
-        b = cells[cell, last]
+        b = corners[cell, last]
     elif c == v:
-        c = cells[cell, last]
-    return a, b, c
-
-
-@njit(cache=True)
-def _products(nodes: Float, metric: Float, cell: int, v: int, a: int, b: int) -> tuple[float, float, float]:
-    """The inner products aa, bb and ab of the steps from v to a and b in the metric of a cell."""
+        c = corners[cell, last]
+    m = metric[cell]
     a0, a1, a2 = nodes[a, 0] - nodes[v, 0], nodes[a, 1] - nodes[v, 1], nodes[a, 2] - nodes[v, 2]
     b0, b1, b2 = nodes[b, 0] - nodes[v, 0], nodes[b, 1] - nodes[v, 1], nodes[b, 2] - nodes[v, 2]
-    m00, m01, m02 = metric[cell, 0, 0], metric[cell, 0, 1], metric[cell, 0, 2]
-    m11, m12, m22 = metric[cell, 1, 1], metric[cell, 1, 2], metric[cell, 2, 2]
-    p0, p1, p2 = m00 * a0 + m01 * a1 + m02 * a2, m01 * a0 + m11 * a1 + m12 * a2, m02 * a0 + m12 * a1 + m22 * a2
-    q0, q1, q2 = m00 * b0 + m01 * b1 + m02 * b2, m01 * b0 + m11 * b1 + m12 * b2, m02 * b0 + m12 * b1 + m22 * b2
-    return p0 * a0 + p1 * a1 + p2 * a2, q0 * b0 + q1 * b1 + q2 * b2, p0 * b0 + p1 * b1 + p2 * b2
+    c0, c1, c2 = nodes[c, 0] - nodes[v, 0], nodes[c, 1] - nodes[v, 1], nodes[c, 2] - nodes[v, 2]
+    p0, p1, p2 = m[0] * a0 + m[1] * a1 + m[2] * a2, m[1] * a0 + m[3] * a1 + m[4] * a2, m[2] * a0 + m[4] * a1 + m[5] * a2
+    q0, q1, q2 = m[0] * b0 + m[1] * b1 + m[2] * b2, m[1] * b0 + m[3] * b1 + m[4] * b2, m[2] * b0 + m[4] * b1 + m[5] * b2
+    r0, r1, r2 = m[0] * c0 + m[1] * c1 + m[2] * c2, m[1] * c0 + m[3] * c1 + m[4] * c2, m[2] * c0 + m[4] * c1 + m[5] * c2
+    return (
+        place[a],
+        place[b],
+        place[c],
+        p0 * a0 + p1 * a1 + p2 * a2,
+        q0 * b0 + q1 * b1 + q2 * b2,
+        r0 * c0 + r1 * c1 + r2 * c2,
+        p0 * b0 + p1 * b1 + p2 * b2,
+        p0 * c0 + p1 * c1 + p2 * c2,
+        q0 * c0 + q1 * c1 + q2 * c2,
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _narrow(
+    solid: bool,
+    a: int,
+    b: int,
+    c: int,
+    aa: float,
+    bb: float,
+    cc: float,
+    ab: float,
+    ac: float,
+    bc: float,
+    gates: Float,
+    steps: Float,
+) -> None:
+    """Lower the gates and steps of a cell's corners to what the cell allows."""
+    steps[a], steps[b] = min(steps[a], np.sqrt(aa)), min(steps[b], np.sqrt(bb))
+    if solid:
+        steps[c] = min(steps[c], np.sqrt(cc))
+        gates[a] = min(gates[a], _gate_in_tet(aa, bb, cc, ab, ac, bc))
+        gates[b] = min(gates[b], _gate_in_tet(bb, cc, aa, bc, ab, ac))
+        gates[c] = min(gates[c], _gate_in_tet(cc, aa, bb, ac, bc, ab))
+    else:
+        gates[a] = min(gates[a], _gate_in_triangle(aa, bb, ab))
+        gates[b] = min(gates[b], _gate_in_triangle(bb, aa, ab))
 
 
 @njit(cache=True, error_model="numpy")
@@ -234,25 +374,37 @@ def _gate_in_tet(aa: float, bb: float, cc: float, ab: float, ac: float, bc: floa
 
 @njit(cache=True, error_model="numpy")
 def _add_edge(
-    a: int, b: int, aa: float, bb: float, ab: float, size: int, known: Int, edges: Float, corners: Int, n: int
+    a: int,
+    b: int,
+    kind: int,
+    aa: float,
+    bb: float,
+    ab: float,
+    size: int,
+    known: Int,
+    edges: Float,
+    corners: Int,
+    n: int,
 ) -> int:
     """Put aa, bb, ab of the edge (a, b) into the list unless one there is never later; returns the list's length.
 
+    Only edges of one tissue are weighed against each other, so that the list stands when another becomes slower.
+
     The step to a point of the edge is a sum of the steps to its ends with weights >= 0, and its length is what counts.
-    `known` holds for each pair its place in the list, or -1.
+    `known` holds for each pair the place of its latest in the list, or -1.
     """
     if a > b:
         a, b, aa, bb = b, a, bb, aa
     place = n
     old = known[a * size + b]
-    if old >= 0:
+    if old >= 0 and np.int64(corners[old]) >> _TISSUE_SHIFT & 3 == kind >> _TISSUE_SHIFT:
         da, db, dab = aa - edges[old, 0], bb - edges[old, 1], ab - edges[old, 2]
         if da >= 0 and db >= 0 and (dab >= 0 or dab * dab <= da * db):
             return n
         if da <= 0 and db <= 0 and (dab <= 0 or dab * dab <= da * db):
             place = old
     known[a * size + b] = place
-    corners[place] = a | b << PLACE_BITS
+    corners[place] = a | b << PLACE_BITS | kind
     edges[place, 0], edges[place, 1], edges[place, 2] = aa, bb, ab
     return n + (place == n)
 

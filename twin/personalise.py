@@ -88,18 +88,17 @@ class Twin:
         maps: NDArray[np.float32] = self._solver.solve_each(nodes) / np.float32(self._factor)
         return maps
 
-    def with_left_endocardium(self, heart: Heart, speed_m_per_s: float) -> "Twin":
+    def with_left_endocardium(self, speed_m_per_s: float) -> "Twin":
         """The same twin with a fast left endocardium, as where its bundle branch is captured below the block.
 
         Args:
-            heart: the one the twin was made for.
             speed_m_per_s: of the layer, before the fitted overall speed is applied.
         """
         prior = replace(self.conduction.scaled(1 / self._factor), lv_endocardium_m_per_s=speed_m_per_s)
         return replace(
             self,
             conduction=prior.scaled(self._factor),
-            _solver=self._solver.with_fast_endocardium(heart, prior),
+            _solver=self._solver.with_conduction(prior),
         )
 
     def started(self, nodes: Int, start_ms: Float) -> Activation:
@@ -144,7 +143,7 @@ def fit_twins(
     twins = []
     muscle = Eikonal(heart, conduction)
     for name, assumed in fast_layer_hypotheses(rhythm, conduction, rules).items():
-        solver = muscle.with_fast_endocardium(heart, assumed)
+        solver = muscle.with_conduction(assumed)
         prior = Activation(times_ms=solver.solve(nodes, times))
         factor, at_bound = (1.0, False) if target is None else _fit_factor(prior, lead_field, target, assumed, rules)
         intrinsic = prior.scaled(factor)

@@ -23,6 +23,11 @@ def kuhn_box(size_mm: tuple[float, float, float], edge_mm: float) -> tuple[Float
     return edge_mm * grid.astype(float), np.concatenate(tets).astype(np.int32)
 
 
+def as_matrices(metric: Float) -> Float:
+    """(m, 3, 3) from the six entries of each metric."""
+    return metric[:, [[0, 1, 2], [1, 3, 4], [2, 4, 5]]]
+
+
 def box_heart(edge_mm: float) -> Heart:
     """A cube of 60 mm as a heart: fibres along x, LV endocardium at z = 0, RV endocardium at z = 60, base at x = 60.
 

@@ -108,7 +108,7 @@ def left_bundle_area_pacing(
     measured: list[Dyssynchrony] = []
     qrs: list[float] = []
     for twin in twins:
-        beat = twin.with_left_endocardium(heart, rules.endocardium_m_per_s).started(nodes, start_ms)
+        beat = twin.with_left_endocardium(rules.endocardium_m_per_s).started(nodes, start_ms)
         measured.append(meter.measure(beat))
         qrs.append(qrs_bounds(lead_field.ecg(beat)).duration_ms)
     return {
