@@ -25,6 +25,10 @@ from twin.eikonal_star import Lines
 
 # Share of a derivative that may get lost where a few nodes, in obtuse tetrahedra, are each other's winners.
 _LOST = 1e-9
+# An offer that is later than a node's time by no more than this share of it is what it got that time from.
+_ROUNDING = 1e-6
+# A simplex with a smaller determinant than this share of its sides' product is flat: its faces have better ways.
+_FLAT = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,66 +129,70 @@ def winners(
 def _from_cells(
     cells: CellArrays, first_tissue: int, times: Float, best: Float, corners: Int, weights: Float, own: Float
 ) -> None:
-    """Note for each node the face that offers it the least time, if less than `best`."""
+    """Note for each node a face that offers it its time, if one does it sooner than `best`."""
     nodes, tets, metric, tissue, first, of_node = cells
     k = tets.shape[1] - 1
-    others, steps, gram, found = np.empty(3, np.int64), np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+    others, which = np.empty(3, np.int64), np.empty(3, np.int64)
+    steps, gram, inverse, late, found = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3)), np.empty(3), np.empty(3)
+    full = (1 << k) - 1
     for w in range(len(times)):
+        if times[w] == np.inf:  # then so are all corners of its cells
+            continue
+        enough = times[w] * (1 + _ROUNDING)
         for i in range(first[w], first[w + 1]):
+            if best[w] <= enough:
+                break
             cell = of_node[i]
-            m = metric[cell]
-            at = 0
+            at, earlier = 0, False
             for corner in tets[cell]:
                 if corner != w:
                     others[at] = corner
                     steps[at] = nodes[corner] - nodes[w]
+                    earlier |= times[corner] < times[w]
                     at += 1
+            if not earlier:
+                continue
+            m = metric[cell]
             for a in range(k):
                 x, y, z = steps[a]
                 p = (m[0] * x + m[1] * y + m[2] * z, m[1] * x + m[3] * y + m[4] * z, m[2] * x + m[4] * y + m[5] * z)
                 for b in range(k):
                     gram[a, b] = p[0] * steps[b, 0] + p[1] * steps[b, 1] + p[2] * steps[b, 2]
-            # Every face of the opposite face: the bits of `part` say which corners span it.
-            for part in range(1, 1 << k):
-                time = _offer(part, k, others, gram, times, found)
+                late[a] = times[others[a]] - times[others[0]]
+            # The face opposite, then its edges and corners: the bits of `part` say which corners span it.
+            for part in range(full, 0, -1):
+                size = 0
+                for a in range(k):
+                    if part >> a & 1:
+                        which[size] = a
+                        size += 1
+                time = times[others[0]] + _offer(size, which, gram, inverse, late, found)
                 if time < best[w]:
                     best[w] = time
                     length = time
-                    for a in range(3):
-                        taken = a < k and part >> a & 1
-                        corners[w, a] = others[a] if taken else -1
-                        weights[w, a] = found[a] if taken else 0.0
-                        if taken:
-                            length -= found[a] * times[others[a]]
                     own[w] = 0.0
+                    for a in range(3):
+                        corners[w, a] = others[which[a]] if a < size else -1
+                        weights[w, a] = found[a] if a < size else 0.0
+                        if a < size:
+                            length -= found[a] * times[others[which[a]]]
                     own[w, first_tissue + tissue[cell]] = length
+                if part == full and time < np.inf:  # the offer is convex: none through the rim is sooner
+                    break
 
 
 @njit(cache=True, error_model="numpy")
-def _offer(part: int, k: int, others: Int, gram: Float, times: Float, weights: Float) -> float:
-    """The time through the inside of the face that some corners span, and their weights; inf if there is no such way.
+def _offer(size: int, which: Long, gram: Float, inverse: Float, late: Float, weights: Float) -> float:
+    """The time through the inside of the face that some corners span, and their weights; inf or nan if there is no such way.
 
-    With u the times and G the inner products of the steps to the corners, the least of  l.u + sqrt(l.G l)  over sum(l) = 1 is
-    the larger root t of  (t - u).inv(G)(t - u) = 1, at  l ~ inv(G)(t - u), which must be > 0.
+    With u the corners' times and G the inner products of the steps to them, the least of  l.u + sqrt(l.G l)  over sum(l) = 1
+    is the larger root t of  (t - u).inv(G)(t - u) = 1, at  l ~ inv(G)(t - u), which must be >= 0.
     """
-    base = -1
-    for a in range(k):
-        if part >> a & 1:
-            if not times[others[a]] < 1e15:
-                return np.inf
-            if base < 0 or times[others[a]] < times[others[base]]:
-                base = a
-    size = 0
-    which = np.empty(3, np.int64)
-    for a in range(k):
-        if part >> a & 1:
-            which[size] = a
-            size += 1
     if size == 1:
-        weights[base] = 1.0
-        return float(times[others[base]] + np.sqrt(gram[base, base]))
-    # inv(G) times a common factor, det G: of two or three corners.
-    inverse = np.zeros((3, 3))
+        a = which[0]
+        weights[0] = 1.0
+        return float(late[a] + np.sqrt(gram[a, a]))
+    # inv(G) times its determinant.
     if size == 2:
         a, b = which[0], which[1]
         inverse[0, 0], inverse[1, 1], inverse[0, 1], inverse[1, 0] = gram[b, b], gram[a, a], -gram[a, b], -gram[a, b]
@@ -197,30 +205,27 @@ def _offer(part: int, k: int, others: Int, gram: Float, times: Float, weights: F
                 inverse[a, b] = gram[p, r] * gram[q, s] - gram[p, s] * gram[q, r]
         det = gram[0, 0] * inverse[0, 0] + gram[0, 1] * inverse[0, 1] + gram[0, 2] * inverse[0, 2]
         scale = gram[0, 0] * gram[1, 1] * gram[2, 2]
-    if not det > 1e-12 * scale:
-        return np.inf
     one, mixed, both = 0.0, 0.0, 0.0
     for a in range(size):
-        u = times[others[which[a]]] - times[others[base]]
         for b in range(size):
             one += inverse[a, b]
-            mixed += inverse[a, b] * u
-            both += inverse[a, b] * u * (times[others[which[b]]] - times[others[base]])
+            mixed += inverse[a, b] * late[which[a]]
+            both += inverse[a, b] * late[which[a]] * late[which[b]]
     room = mixed * mixed - one * (both - det)
-    if not room > 0:
+    if not (room > 0 and det > _FLAT * scale):
         return np.inf
     t = (mixed + np.sqrt(room)) / one
     total = 0.0
     for a in range(size):
-        weights[which[a]] = 0.0
+        weights[a] = 0.0
         for b in range(size):
-            weights[which[a]] += inverse[a, b] * (t - (times[others[which[b]]] - times[others[base]]))
-        if not weights[which[a]] >= 0:
+            weights[a] += inverse[a, b] * (t - late[which[b]])
+        if not weights[a] >= 0:
             return np.inf
-        total += weights[which[a]]
+        total += weights[a]
     for a in range(size):
-        weights[which[a]] /= total
-    return float(times[others[base]] + t)
+        weights[a] /= total
+    return float(t)
 
 
 @njit(cache=True)
@@ -263,7 +268,7 @@ def _from_seeds(
     for i in range(len(nodes)):
         w = nodes[i]
         time = starts[source[i]] + parts[i].sum()
-        if time <= best[w] * (1 + 1e-6):
+        if time <= best[w] * (1 + _ROUNDING):
             best[w] = min(best[w], time)
             corners[w], weights[w], own[w] = -1, 0.0, 0.0
             own[w, : parts.shape[1]] = parts[i]
@@ -291,7 +296,8 @@ def _pull_back(
             if share == 0:
                 continue
             pending[w] = 0.0
-            speed += share * own[w]
+            for tissue in range(len(speed)):
+                speed[tissue] += share * own[w, tissue]
             if source[w] >= 0:
                 start[source[w]] += share
             for a in range(3):
