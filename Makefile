@@ -12,13 +12,14 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements.lock PIP_BUIL
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 	"$(PYTHON) is not Python 3.11 or later: install one and name it, as in make PYTHON=python3.12" >&2; exit 1; }
 
-.PHONY: help demo test lint benchmark examples pictures lock clean
+.PHONY: help demo test lint benchmark peers examples pictures lock clean
 
 help:
 	@echo "make demo       a virtual patient and its plan, into out/demo"
 	@echo "make test       all tests"
 	@echo "make lint       style and types"
 	@echo "make benchmark  timings on this machine"
+	@echo "make peers      other eikonal solvers beside ours (takes half an hour)"
 	@echo "make examples   run every script of examples/"
 	@echo "make pictures   draw the README's pictures anew (needs OpenGL libraries)"
 	@echo "make lock       renew requirements.lock"
@@ -38,6 +39,13 @@ lint: .venv/.all
 
 benchmark: .venv/.all
 	$(BIN)/python -m pytest -m benchmark -s
+
+# The solvers of others are no dependencies of ours: they get an environment of their own.
+peers: .venv/.all
+	$(PYTHON) -m venv out/peers
+	out/peers/bin/python -m pip install --quiet -r tests/benchmarks/peers.txt
+	CRT_TWIN_PEERS_PYTHON=out/peers/bin/python CRT_TWIN_BENCHMARK_LONG=1 \
+		$(BIN)/python -m pytest -m benchmark -s tests/benchmarks/test_eikonal_rate.py
 
 examples: .venv/.all
 	@set -e; for script in $(sort $(wildcard examples/*.py)); do echo "$$script"; $(BIN)/python $$script; done
@@ -62,7 +70,7 @@ lock:
 	rm -rf out/lock
 
 clean:
-	rm -rf .venv dist out/demo out/lock examples/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist out/demo out/lock out/peers examples/out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: an install runs once, and again when what it depends on has changed.
