@@ -1,0 +1,9 @@
+from .experiment import evaluate as evaluate
+from .leak import leak_test as leak_test
+from .learning import learning_curve as learning_curve
+from .published import PUBLISHED as PUBLISHED
+from .published import Published as Published
+from .result import Evaluation as Evaluation
+from .splits import PatientFolds as PatientFolds
+from .survival import concordance as concordance
+from .survival import hazard_ratio as hazard_ratio
