@@ -28,6 +28,7 @@ from twin.conduction import Conduction, isotropic_metric, metric_of_axes, metric
 from twin.eikonal_ball import Seeds, straight_times
 from twin.eikonal_cells import MOST_TISSUES, Cells
 from twin.eikonal_front import arrivals_ms
+from twin.eikonal_lockstep import arrivals_each_ms, neighbourhoods
 from twin.eikonal_paths import Trace, winners
 from twin.eikonal_star import Lines, Star, slowed_star, star_of
 from twin.fast_endocardium import fast_triangles
@@ -236,10 +237,13 @@ class Eikonal:
     ) -> NDArray[np.float32]:
         """Arrival times from each of several sources by itself, all starting at 0.
 
+        Ten or more neighbours, such as the sites along a vein, are solved together in a third of the time or less; their
+        rows then differ from those of `solve` by rounding, some 1e-4 ms.
+
         Args:
             nodes: (s,) source nodes.
             threads: how many to use; all cores if not given. The result does not depend on it.
-            progress: called as progress(done, s) after each source.
+            progress: called as progress(done, s) after each source, or several that were solved together.
 
         Returns:
             (s, n) float32, one row per source; `inf` where nothing arrives.
@@ -250,15 +254,28 @@ class Eikonal:
         sources = self._sources(nodes)
         if threads is not None and threads < 1:
             raise ValueError(f"threads = {threads}, need at least 1")
-        rows = np.empty((len(sources), len(self._number)), dtype=np.float32)
+        rows = np.full((len(sources), len(self._number)), np.inf, dtype=np.float32)
+        heard = np.flatnonzero(self._conducting[sources])
+        places = self._muscle.nodes_mm[self._number[sources[heard]]]
+        # A tree's way back may take another time, which those who go together do not ask for.
+        groups = list(np.arange(len(heard))[:, None]) if self._trees else neighbourhoods(places)
 
-        def fill(row: int) -> None:
-            times, _ = self._arrivals(sources[row : row + 1], np.zeros(1))
-            rows[row] = times[self._number]
+        def fill(group: NDArray[np.intp]) -> int:
+            each = []
+            for i in group:
+                seeds = self._seeds(sources[i : i + 1], np.zeros(1))
+                each.append((seeds.nodes, seeds.parts_ms.sum(axis=1).astype(np.float32)))
+            times = arrivals_each_ms(self._star, self._layer_star, each)
+            for i, row in zip(group, times, strict=True):
+                rows[i] = row[self._number]
+            return len(group)
 
+        done = len(sources) - len(heard)
+        if done and progress is not None:
+            progress(done, len(sources))
         with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-            for done, future in enumerate(as_completed([pool.submit(fill, row) for row in range(len(sources))]), 1):
-                future.result()
+            for future in as_completed([pool.submit(fill, heard[group]) for group in groups]):
+                done += future.result()
                 if progress is not None:
                     progress(done, len(sources))
         return rows
@@ -268,6 +285,9 @@ class Eikonal:
         seeds = straight_times(self._muscle, self._number[sources], late_ms, self._ball_mm, self._fastest_m_per_s)
         starts = late_ms[seeds.source] + seeds.parts_ms.sum(axis=1)
         return arrivals_ms(self._star, self._layer_star, seeds.nodes, starts.astype(np.float32)), seeds
+
+    def _seeds(self, sources: Int, late_ms: Float) -> Seeds:
+        return straight_times(self._muscle, self._number[sources], late_ms, self._ball_mm, self._fastest_m_per_s)
 
     def _starts(self, sources: Int, start_ms: ArrayLike | None) -> tuple[float, Float]:
         """The first start of a source that conducts, and how much later each starts: that leaves float32 the most digits."""

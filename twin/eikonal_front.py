@@ -30,8 +30,8 @@ _ZERO = np.float32(0)
 _WIDTH = 0.2
 _RING = 1024
 # Of the record that is read next, so much is asked for in advance, a cache line of 16 words at a time.
-_AHEAD = 32 * 16
-_LINE = 16
+AHEAD = 32 * 16
+LINE = 16
 
 
 def arrivals_ms(star: Star, layer: Star, sources: Int, starts_ms: Single) -> Single:
@@ -53,7 +53,7 @@ def arrivals_ms(star: Star, layer: Star, sources: Int, starts_ms: Single) -> Sin
 
 
 @intrinsic
-def _prefetch(_: Any, array: Any, index: Any) -> Any:
+def prefetch(_: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of array[index]: the processor cannot guess which node comes next."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -101,8 +101,8 @@ def _arrivals(
             continue
         following = after[bucket]
         if following != bucket:
-            for i in range(first[following], min(first[following + 1], first[following] + _AHEAD), _LINE):
-                _prefetch(values, i)
+            for i in range(first[following], min(first[following + 1], first[following] + AHEAD), LINE):
+                prefetch(values, i)
         best = times[v]
         in_muscle, in_layer = first[v] < first[v + 1], layer_first[v] < layer_first[v + 1]
         if in_muscle:

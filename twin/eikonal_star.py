@@ -12,7 +12,8 @@ in float64 and kept as float32. Triangles of a node that can never beat another 
 
 A neighbour x that v tells of its time can only gain by it if  T(x) - T(v) > c,  the least, over the simplices at (x, v) and
 the points y of their other nodes' span, of <v, y> / |y| as seen from x: T at x is convex in the place on the face, so a face
-helps only if every one of its corners, coming last, does. For obtuse angles c is negative.
+helps only if every one of its corners, coming last, does. For obtuse angles c is negative. So each neighbour has two: one by
+which v tells it, and one by which v asks it.
 
 Units: mm, ms.
 """
@@ -33,9 +34,10 @@ PLACE_BITS = 10
 MOST_NEIGHBOURS = (1 << PLACE_BITS) - 1
 _TISSUE_SHIFT = 3 * PLACE_BITS
 # Columns of a record: counts of neighbours, edges and faces; then, column by column, so that each is contiguous:
-# neighbours (number, c, time of the straight step), edges (corners, h2, r, S), faces (corners, h2, r, r, S, S, S).
+# neighbours (number, c, time of the straight step, c of the way back), edges (corners, h2, r, S), faces (corners, h2, r, r,
+# S, S, S).
 HEADER = 3
-NEIGHBOUR_COLUMNS = 3
+NEIGHBOUR_COLUMNS = 4
 EDGE_COLUMNS = 4
 FACE_COLUMNS = 7
 # numba's disk cache of `twin.eikonal_front`, which reads them, does not notice a change here: touch that file as well.
@@ -182,7 +184,7 @@ def _fill(
         most = max(most, first_cell[v + 1] - first_cell[v])
         most_lines = max(most_lines, first_line[v + 1] - first_line[v])
     neighbours = np.empty(3 * most + most_lines, dtype=np.int32)
-    gates, steps = np.empty(len(neighbours)), np.empty(len(neighbours))
+    gates, steps, back = np.empty(len(neighbours)), np.empty(len(neighbours)), np.empty(len(neighbours))
     edges, faces = np.empty((3 * most, 3)), np.empty((most, 6))
     edge_corners, face_corners = np.empty(3 * most, dtype=np.int32), np.empty(most, dtype=np.int32)
     known = np.full(1, -1, dtype=np.int32)
@@ -192,9 +194,9 @@ def _fill(
         size, n_edges, n_faces = 0, 0, 0
         for i in range(first_cell[v], first_cell[v + 1]):
             for corner in range(corners.shape[1]):
-                size = _know(corners[cell_of[i], corner], v, size, place, neighbours, gates, steps)
+                size = _know(corners[cell_of[i], corner], v, size, place, neighbours, gates, steps, back)
         for i in range(first_line[v], first_line[v + 1]):
-            size = _know(line_to[i], v, size, place, neighbours, gates, steps)
+            size = _know(line_to[i], v, size, place, neighbours, gates, steps, back)
         if size > MOST_NEIGHBOURS:
             return v, 0, 0.0, 0
         if size * size > len(known):
@@ -203,7 +205,7 @@ def _fill(
             cell = cell_of[i]
             kind = np.int64(tissue[cell]) << _TISSUE_SHIFT
             a, b, c, aa, bb, cc, ab, ac, bc = _seen_from(v, cells, cell, place)
-            _narrow(solid, a, b, c, aa, bb, cc, ab, ac, bc, gates, steps)
+            _narrow(solid, a, b, c, aa, bb, cc, ab, ac, bc, gates, steps, back)
             n_edges = _add_edge(a, b, kind, aa, bb, ab, size, known, edges, edge_corners, n_edges)
             if solid:
                 n_edges = _add_edge(a, c, kind, aa, cc, ac, size, known, edges, edge_corners, n_edges)
@@ -220,6 +222,7 @@ def _fill(
         for i in range(first_line[v], first_line[v + 1]):
             x = place[line_to[i]]
             gates[x], steps[x] = min(gates[x], line_ms[i]), min(steps[x], line_ms[i])
+            back[x] = -np.inf  # unknown: the way back has a time of its own
         for i in range(size):
             total += steps[i]
             place[neighbours[i]] = -1
@@ -232,6 +235,7 @@ def _fill(
             for i in range(size):
                 words[at + i], values[at + 2 * size + i] = neighbours[i], steps[i]
                 values[at + size + i] = gates[i] - _SLACK * steps[i]
+                values[at + 3 * size + i] = back[i] - _SLACK * steps[i]
             at += NEIGHBOUR_COLUMNS * size
             _solve_edges(edges, n_edges)
             _write(edges, edge_corners, n_edges, m, values, words, at)
@@ -248,7 +252,7 @@ def _slow(cells: CellArrays, factors: Single, first: Long, values: Single) -> No
     solid = corners.shape[1] == 4
     words = values.view(np.int32)
     place = np.full(len(first), -1, dtype=np.int32)
-    gates, steps = np.empty(MOST_NEIGHBOURS), np.empty(MOST_NEIGHBOURS)
+    gates, steps, back = np.empty(MOST_NEIGHBOURS), np.empty(MOST_NEIGHBOURS), np.empty(MOST_NEIGHBOURS)
     for v in range(len(first) - 1):
         if first[v] == first[v + 1]:
             continue
@@ -259,16 +263,17 @@ def _slow(cells: CellArrays, factors: Single, first: Long, values: Single) -> No
         for i in range(first_cell[v] + 1, first_cell[v + 1]):
             mixed |= tissue[cell_of[i]] != tissue[cell_of[first_cell[v]]]
         if mixed:
-            gates[:size] = steps[:size] = np.inf
+            gates[:size] = steps[:size] = back[:size] = np.inf
             for i in range(size):
                 place[words[at + i]] = i
             for i in range(first_cell[v], first_cell[v + 1]):
                 a, b, c, aa, bb, cc, ab, ac, bc = _seen_from(v, cells, cell_of[i], place)
-                _narrow(solid, a, b, c, aa, bb, cc, ab, ac, bc, gates, steps)
+                _narrow(solid, a, b, c, aa, bb, cc, ab, ac, bc, gates, steps, back)
             for i in range(size):
                 values[at + size + i], values[at + 2 * size + i] = gates[i] - _SLACK * steps[i], steps[i]
+                values[at + 3 * size + i] = back[i] - _SLACK * steps[i]
         else:
-            values[at + size : at + 3 * size] *= factors[tissue[cell_of[first_cell[v]]]]
+            values[at + size : at + 4 * size] *= factors[tissue[cell_of[first_cell[v]]]]
         at += NEIGHBOUR_COLUMNS * size
         for i in range(m):
             values[at + m + i] *= factors[words[at + i] >> _TISSUE_SHIFT & 3] ** 2
@@ -278,13 +283,13 @@ def _slow(cells: CellArrays, factors: Single, first: Long, values: Single) -> No
 
 
 @njit(cache=True)
-def _know(x: int, v: int, size: int, place: Int, neighbours: Int, gates: Float, steps: Float) -> int:
+def _know(x: int, v: int, size: int, place: Int, neighbours: Int, gates: Float, steps: Float, back: Float) -> int:
     """Make x the next neighbour of v unless it is one; returns their number."""
     if x == v or place[x] >= 0:
         return size
     place[x] = size
     neighbours[size] = x
-    gates[size] = steps[size] = np.inf
+    gates[size] = steps[size] = back[size] = np.inf
     return size + 1
 
 
@@ -339,17 +344,23 @@ def _narrow(
     bc: float,
     gates: Float,
     steps: Float,
+    back: Float,
 ) -> None:
-    """Lower the gates and steps of a cell's corners to what the cell allows."""
+    """Lower the gates and steps of a cell's corners, and the gates of the way back, to what the cell allows."""
     steps[a], steps[b] = min(steps[a], np.sqrt(aa)), min(steps[b], np.sqrt(bb))
     if solid:
         steps[c] = min(steps[c], np.sqrt(cc))
         gates[a] = min(gates[a], _gate_in_tet(aa, bb, cc, ab, ac, bc))
         gates[b] = min(gates[b], _gate_in_tet(bb, cc, aa, bc, ab, ac))
         gates[c] = min(gates[c], _gate_in_tet(cc, aa, bb, ac, bc, ab))
+        back[a] = min(back[a], _least_lead(bb, cc, bc, ab, ac))
+        back[b] = min(back[b], _least_lead(cc, aa, ac, bc, ab))
+        back[c] = min(back[c], _least_lead(aa, bb, ab, ac, bc))
     else:
         gates[a] = min(gates[a], _gate_in_triangle(aa, bb, ab))
         gates[b] = min(gates[b], _gate_in_triangle(bb, aa, ab))
+        back[a] = min(back[a], _least_lead(bb, bb, bb, ab, ab))
+        back[b] = min(back[b], _least_lead(aa, aa, aa, ab, ab))
 
 
 @njit(cache=True, error_model="numpy")
@@ -362,9 +373,17 @@ def _gate_in_triangle(aa: float, bb: float, ab: float) -> float:
 
 @njit(cache=True, error_model="numpy")
 def _gate_in_tet(aa: float, bb: float, cc: float, ab: float, ac: float, bc: float) -> float:
-    """Likewise over the whole edge (b, c): at one of its ends, or straight away from v's shadow on its span."""
-    least: float = min(_gate_in_triangle(aa, bb, ab), _gate_in_triangle(aa, cc, ac))
-    pp, qq, pq, vp, vq = aa + bb - 2 * ab, aa + cc - 2 * ac, aa + bc - ab - ac, aa - ab, aa - ac
+    """Likewise over the whole edge (b, c)."""
+    out: float = _least_lead(aa + bb - 2 * ab, aa + cc - 2 * ac, aa + bc - ab - ac, aa - ab, aa - ac)
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _least_lead(pp: float, qq: float, pq: float, vp: float, vq: float) -> float:
+    """The least <v, y> / |y| over y between p and q: at one of them, or straight away from v's shadow on their span."""
+    if not (pp > 0 and qq > 0):
+        return -np.inf
+    least: float = min(vp / np.sqrt(pp), vq / np.sqrt(qq))
     area = pp * qq - pq * pq
     on_p, on_q = qq * vp - pq * vq, pp * vq - pq * vp
     if area > 1e-12 * pp * qq and on_p < 0 and on_q < 0:
