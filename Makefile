@@ -61,8 +61,8 @@ lock:
 	$(CHECK_PYTHON)
 	rm -rf out/lock
 	$(PYTHON) -m venv out/lock
-	out/lock/bin/python -m pip install --quiet hatchling editables -e '.[deep,test]'
-	@{ echo "# Every package of a plan, of the extras [deep] and [test] and of the build, as constraints for pip (-c)."; \
+	out/lock/bin/python -m pip install --quiet hatchling editables -e '.[deep,formats,test]'
+	@{ echo "# Every package of a plan, of the extras [deep], [formats] and [test] and of the build, as constraints for pip (-c)."; \
 	echo "# Written by \`make lock\`; do not edit."; \
 	out/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable \
 	| sed -E '/^(cuda|nvidia|triton)/d; s/\+[A-Za-z0-9.]+$$//'; } > out/lock/requirements.lock
@@ -86,6 +86,6 @@ clean:
 	@touch $@
 
 .venv/.all: .venv/.plan
-	@echo "Installing the extras [deep] and [test] into .venv (once, a few minutes)"
-	$(PIP) -e '.[deep,test]'
+	@echo "Installing the extras [deep], [formats] and [test] into .venv (once, a few minutes)"
+	$(PIP) -e '.[deep,formats,test]'
 	@touch $@

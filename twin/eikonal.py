@@ -212,11 +212,6 @@ class Eikonal:
 
         Raises:
             ValueError: as `solve`.
-
-        Example:
-            >>> trace = solver.trace(sources, starts)  # doctest: +SKIP
-            >>> change = trace.pull_back(weights)  # weights: dJ/dT of each node  # doctest: +SKIP
-            >>> change.start, change.speed["border_zone"]  # doctest: +SKIP
         """
         sources = self._sources(nodes)
         zero, late = self._starts(sources, start_ms)
@@ -282,7 +277,7 @@ class Eikonal:
 
     def _arrivals(self, sources: Int, late_ms: Float) -> tuple[NDArray[np.float32], Seeds]:
         """(n,) times along the curve, and what the sources gave to the nodes near them."""
-        seeds = straight_times(self._muscle, self._number[sources], late_ms, self._ball_mm, self._fastest_m_per_s)
+        seeds = self._seeds(sources, late_ms)
         starts = late_ms[seeds.source] + seeds.parts_ms.sum(axis=1)
         return arrivals_ms(self._star, self._layer_star, seeds.nodes, starts.astype(np.float32)), seeds
 

@@ -1,4 +1,5 @@
-"""ECG files: WFDB (`.hea` with its signal file) and CSV (`time_ms`, then one column per lead in mV).
+"""ECG files: WFDB (`.hea` with its signal file), CSV (`time_ms`, then one column per lead in mV), DICOM waveforms (`.dcm`)
+and Philips Sierra XML (`.xml`).
 
 A file is refused, never repaired: a flat lead, a gap in time or a unit that cannot be right ends in one line of text.
 
@@ -7,12 +8,17 @@ Units: mV, ms.
 
 import csv
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ml.ecg.readers_dicom import read_dicom
+from ml.ecg.readers_sierra import read_sierra
 from ml.ecg.recording import STANDARD_LEADS, Ecg, Float
+from ml.ecg.units import mv_per_unit
 
 # Peak to peak. The largest QRS complexes span some 5 to 10 mV; an ECG whose largest lead spans 0.02 mV shows nothing on
 # paper. Both limits are our choice: they tell mV from uV and V, not sick from healthy.
@@ -22,26 +28,30 @@ MIN_SPAN_MV = 0.02
 # while a sample that is missing shifts its neighbours by half a step or more.
 _GRID_TOLERANCE = 0.3
 
-_MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}
 _SPELLING = {name.upper(): name for name in STANDARD_LEADS} | {"DI": "I", "DII": "II", "DIII": "III"}
 
 
 def read_ecg(path: Path | str) -> Ecg:
-    """Read `.hea` or `.csv`; standard leads come back spelt as in `STANDARD_LEADS`, other leads as in the file.
+    """Read an ECG by the ending of its file.
+
+    Standard leads come back spelt as in `STANDARD_LEADS`, other leads as in the file.
 
     Raises:
         FileNotFoundError: if the file, or the signal file that a header names, is not there.
+        ModuleNotFoundError: for `.dcm`, if the extra [formats] is not installed.
         ValueError: in one line, if the file cannot be read or holds no plausible ECG.
     """
     path = Path(path)
-    reader = {".hea": _read_wfdb, ".csv": _read_csv}.get(path.suffix.lower())
+    reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
-            f"cannot read an ECG from {path.suffix or 'a file without ending'}; give a WFDB header (.hea) or a .csv"
+            f"cannot read an ECG from {path.suffix or 'a file without ending'}; give a WFDB header (.hea) or a .csv, "
+            ".dcm (DICOM) or .xml (Philips Sierra)"
         )
     if not path.is_file():
         raise FileNotFoundError(f"no file {path.name}")
     ecg = reader(path)
+    ecg = replace(ecg, leads=_spelt(ecg.leads))
     check_plausible(ecg)
     return ecg
 
@@ -97,11 +107,8 @@ def _read_wfdb(header: Path) -> Ecg:
         raise ValueError("the WFDB record holds no samples; export or copy it again")
     signal = np.array(record.p_signal.T, dtype=np.float64)
     for i, (lead, unit) in enumerate(zip(record.sig_name, record.units, strict=True)):
-        factor = _MV_PER_UNIT.get(unit.strip().lower())
-        if factor is None:
-            raise ValueError(f"lead {lead} is in {unit!r}, need one of mV, uV, V; correct the unit in the header")
-        signal[i] *= factor
-    return Ecg(leads=_spelt(record.sig_name), signal_mv=signal, rate_hz=record.fs)
+        signal[i] *= mv_per_unit(unit, lead)
+    return Ecg(leads=tuple(record.sig_name), signal_mv=signal, rate_hz=record.fs)
 
 
 def _read_csv(path: Path) -> Ecg:
@@ -122,7 +129,7 @@ def _read_csv(path: Path) -> Ecg:
         raise ValueError(f"not a table of numbers ({_first_line(error)}, counted below the names)") from None
     if table.shape[1] != len(names):
         raise ValueError(f"{len(names)} names stand above {table.shape[1]} columns; they must be as many")
-    return Ecg(leads=_spelt(names[1:]), signal_mv=table[:, 1:].T, rate_hz=1000.0 / _step_ms(table[:, 0]))
+    return Ecg(leads=tuple(names[1:]), signal_mv=table[:, 1:].T, rate_hz=1000.0 / _step_ms(table[:, 0]))
 
 
 def _step_ms(time_ms: Float) -> float:
@@ -147,9 +154,17 @@ def _step_ms(time_ms: Float) -> float:
     return step
 
 
-def _spelt(names: list[str]) -> tuple[str, ...]:
+def _spelt(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_SPELLING.get(name.strip().upper().removeprefix("LEAD").strip(" _"), name.strip()) for name in names)
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+_READERS: dict[str, Callable[[Path], Ecg]] = {
+    ".hea": _read_wfdb,
+    ".csv": _read_csv,
+    ".dcm": read_dicom,
+    ".xml": read_sierra,
+}

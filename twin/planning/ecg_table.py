@@ -11,6 +11,8 @@ from ml.ecg.readers import read_ecg
 from twin.planning.errors import InputError
 from twin.planning.patient import reading
 
+_ENDINGS = (".hea", ".csv", ".dcm", ".xml")
+
 
 def measure_files(sources: Iterable[Path]) -> list[dict[str, Any]]:
     """Measure every ECG named, or lying in a folder named.
@@ -24,9 +26,9 @@ def measure_files(sources: Iterable[Path]) -> list[dict[str, Any]]:
     """
     rows = []
     for source in sources:
-        files = sorted([*source.glob("*.hea"), *source.glob("*.csv")]) if source.is_dir() else [source]
+        files = sorted(file for file in source.iterdir() if file.suffix in _ENDINGS) if source.is_dir() else [source]
         if not files:
-            raise InputError(f"{source.name}: holds no ECG (.hea, .csv)")
+            raise InputError(f"{source.name}: holds no ECG ({', '.join(_ENDINGS)})")
         rows += [_row(file) for file in files]
     return rows
 

@@ -22,9 +22,9 @@ from twin.planning.errors import InputError, SettingsError
 from twin.planning.settings import read_yaml, validated
 
 GEOMETRY_NAMES = ("heart.vtu", "heart.vtk", "heart.pts", "labels.nii.gz", "labels.nii", "surfaces.vtp")
-ECG_NAMES = ("ecg.hea", "ecg.csv")
+ECG_NAMES = ("ecg.hea", "ecg.csv", "ecg.dcm", "ecg.xml")
 # Files of the layout that this version does not read yet; a plan says that it left them out.
-UNREAD_NAMES = ("ct", "ct.nii.gz", "lge", "lge.nii.gz", "veins.nii.gz", "torso.stl", "ecg.dcm", "ecg.xml", "ecg.npz")
+UNREAD_NAMES = ("ct", "ct.nii.gz", "lge", "lge.nii.gz", "veins.nii.gz", "torso.stl", "ecg.npz")
 
 Point = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 

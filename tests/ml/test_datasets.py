@@ -1,0 +1,496 @@
+"""Laws of tables and collections of ECGs: what was written is read, faults are told all at once, labels are those given."""
+
+import csv
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ml.datasets import DATASETS, EcgTable, read_table, stack_rows
+from ml.datasets.rows import EcgRow
+from ml.ecg.readers import write_csv
+from ml.ecg.recording import STANDARD_LEADS, Ecg
+from ml.signals import as_signals
+from tests.ml.heartbeats import DATA, RATE_HZ, beats, recordings
+from tests.ml.real_beats import bundle_branch_beats
+
+Float = NDArray[np.float64]
+WHY_H5PY = "needs h5py (extra [formats])"
+
+
+def ecg_file(path: Path, signal: Float, rate_hz: float = RATE_HZ, leads: Sequence[str] = STANDARD_LEADS) -> str:
+    write_csv(Ecg(leads=tuple(leads), signal_mv=signal, rate_hz=rate_hz), path)
+    return path.name
+
+
+def written(path: Path, rows: Sequence[Mapping[str, object]], delimiter: str = ",") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def good_rows(folder: Path, n: int = 4, **more: Sequence[object]) -> list[dict[str, object]]:
+    """n recordings of 4 s, two per patient, and further columns."""
+    signals, broad = recordings(n)
+    rows = []
+    for i, (signal, label) in enumerate(zip(signals, broad, strict=True)):
+        row = {"patient": f"p{i // 2}", "ecg": ecg_file(folder / f"{i}.csv", signal), "label": label}
+        rows.append(row | {name: cells[i] for name, cells in more.items()})
+    return rows
+
+
+def read_rows(folder: Path, rows: Sequence[Mapping[str, object]], **settings: object) -> EcgTable:
+    return read_table(written(folder / "table.csv", rows), sampling_hz=RATE_HZ, **settings)  # type: ignore[arg-type]
+
+
+def wfdb_record(header: Path, signal: Float, rate_hz: float = RATE_HZ, comments: Sequence[str] = ()) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import wfdb
+
+        header.parent.mkdir(parents=True, exist_ok=True)
+        wfdb.wrsamp(
+            header.stem,
+            fs=rate_hz,
+            units=["mV"] * 12,
+            sig_name=list(STANDARD_LEADS),
+            p_signal=signal.T,
+            fmt=["16"] * 12,
+            adc_gain=[1000.0] * 12,
+            baseline=[0] * 12,
+            comments=list(comments),
+            write_dir=str(header.parent),
+        )
+
+
+def test_a_table_gives_signals_patients_labels_and_covariates_in_its_order(tmp_path: Path) -> None:
+    rows = good_rows(tmp_path, age=[61, "", 70.5, 48], sex=["f", "m", "", "f"])
+    table = read_rows(tmp_path, rows)
+    signals, broad = recordings(4)
+    np.testing.assert_array_equal(table.signals, as_signals(signals, STANDARD_LEADS, RATE_HZ))
+    assert table.patients.tolist() == ["p0", "p0", "p1", "p1"]
+    assert table.labels is not None
+    assert table.labels.dtype == np.int64
+    np.testing.assert_array_equal(table.labels, broad)
+    np.testing.assert_array_equal(table.covariates["age"], [61, np.nan, 70.5, 48])
+    assert table.covariates["sex"].tolist() == ["f", "m", "", "f"]
+    assert list(table.covariates) == ["age", "sex"]
+    assert table.note == "All 4 ECGs are 4000 ms long."
+    assert table.sources[2] == "table.csv line 4 (2.csv)"
+    assert (table.signals_after, table.times, table.events, table.scars, table.left_out) == (None, None, None, None, ())
+
+
+def test_tabs_read_as_commas_do(tmp_path: Path) -> None:
+    rows = good_rows(tmp_path)
+    tabbed = read_table(written(tmp_path / "table.tsv", rows, delimiter="\t"), sampling_hz=RATE_HZ)
+    np.testing.assert_array_equal(tabbed.signals, read_rows(tmp_path, rows).signals)
+
+
+def test_a_value_may_be_any_number_and_any_column_may_be_the_label(tmp_path: Path) -> None:
+    rows = [{**row, "value": 0.5 * i} for i, row in enumerate(good_rows(tmp_path))]
+    table = read_rows(tmp_path, rows, label="value")
+    assert table.labels is not None
+    assert table.labels.tolist() == [0, 0.5, 1, 1.5]
+    assert "label" in table.covariates
+    with pytest.raises(ValueError, match="both label and value"):
+        read_rows(tmp_path, rows)
+
+
+def test_leads_in_any_order_and_without_derived_ones_are_put_right(tmp_path: Path) -> None:
+    signals, _ = recordings(2)
+    kept = [STANDARD_LEADS.index(lead) for lead in ("V6", "V1", "V2", "V3", "V4", "V5", "II", "I")]
+    ecg_file(tmp_path / "a.csv", signals[0])
+    ecg_file(tmp_path / "b.csv", signals[1][kept], leads=[STANDARD_LEADS[i] for i in kept])
+    table = read_rows(tmp_path, [{"patient": "a", "ecg": "a.csv"}, {"patient": "b", "ecg": "b.csv"}])
+    np.testing.assert_allclose(table.signals, signals, atol=1e-5)
+    assert table.labels is None
+
+
+def test_all_recordings_get_one_rate(tmp_path: Path) -> None:
+    signals, _ = recordings(1)
+    ecg = Ecg(leads=STANDARD_LEADS, signal_mv=signals[0], rate_hz=RATE_HZ)
+    write_csv(ecg.resampled(1000.0), tmp_path / "fast.csv")
+    wfdb_record(tmp_path / "slow.hea", signals[0])
+    rows = [{"patient": name, "ecg": name} for name in ("fast.csv", "slow.hea")]
+    table = read_rows(tmp_path, rows)
+    assert table.sampling_hz == RATE_HZ
+    fast, slow = table.signals
+    assert np.corrcoef(fast.ravel(), slow.ravel())[0, 1] > 0.995
+
+
+def test_unequal_recordings_are_cut_to_the_shortest_and_the_note_says_so(tmp_path: Path) -> None:
+    signals, _ = recordings(3)
+    lengths = (1000, 700, 900)
+    rows = [
+        {"patient": i, "ecg": ecg_file(tmp_path / f"{i}.csv", signal[:, :length])}
+        for i, (signal, length) in enumerate(zip(signals, lengths, strict=True))
+    ]
+    table = read_rows(tmp_path, rows)
+    np.testing.assert_array_equal(table.signals, signals[:, :, :700].astype(np.float32))
+    assert table.note == (
+        "2 of 3 ECGs were cut to their first 2800 ms, the length of the shortest (table.csv line 3 (1.csv)); the longest "
+        "has 4000 ms."
+    )
+
+
+def test_median_beats_do_not_depend_on_where_a_recording_starts_or_ends(tmp_path: Path) -> None:
+    signals, _ = recordings(1)
+    starts = (0, 60, 150)
+    rows = [
+        {"patient": i, "ecg": ecg_file(tmp_path / f"{i}.csv", signals[0][:, start : 1000 - 20 * i])}
+        for i, start in enumerate(starts)
+    ]
+    table = read_rows(tmp_path, rows, length="beat")
+    assert table.signals.shape[2] < RATE_HZ
+    assert "the QRS onset of each at" in table.note
+    for other in table.signals[1:]:
+        np.testing.assert_allclose(other, table.signals[0], atol=0.06)
+
+
+def test_beats_are_laid_on_top_of_each_other_wherever_they_begin(tmp_path: Path) -> None:
+    signals, _ = beats(2)
+    starts = (0, 10, 25)
+    rows = [{"patient": i, "ecg": ecg_file(tmp_path / f"{i}.csv", signals[1][:, i:])} for i in starts]
+    table = read_rows(tmp_path, rows, length="beat")
+    for signal in table.signals:
+        np.testing.assert_array_equal(signal, signals[1][:, 25:].astype(np.float32))
+
+
+def test_one_beat_among_recordings_is_cut_only_to_beats(tmp_path: Path) -> None:
+    rows = good_rows(tmp_path)
+    ecg_file(tmp_path / "1.csv", beats(2)[0][1])
+    with pytest.raises(ValueError, match=r"line 3 \(1.csv\) holds one beat of 800 ms .*length='beat'"):
+        read_rows(tmp_path, rows)
+    assert len(read_rows(tmp_path, rows, length="beat").signals) == 4
+
+
+def test_second_ecgs_scars_and_follow_up_come_along(tmp_path: Path) -> None:
+    more = {"time": [1.5, 2, 3, 4], "event": [0, 1, 0, 1], "scar": [f"{i}.npz" for i in range(4)]}
+    rows = good_rows(tmp_path, ecg_after=["3.csv", "2.csv", "1.csv", "0.csv"], **more)
+    for i in range(4):
+        (tmp_path / f"{i}.npz").touch()
+    table = read_rows(tmp_path, rows)
+    assert table.signals_after is not None
+    np.testing.assert_array_equal(table.signals_after, table.signals[::-1])
+    assert table.scars == tuple(tmp_path / f"{i}.npz" for i in range(4))
+    assert table.times is not None
+    assert table.events is not None
+    assert table.times.tolist() == [1.5, 2, 3, 4]
+    assert table.events.tolist() == [0, 1, 0, 1]
+    assert table.covariates == {}
+
+
+def test_all_faults_are_told_at_once_with_file_and_line(tmp_path: Path) -> None:
+    signals, _ = recordings(8)
+    text = (tmp_path / ecg_file(tmp_path / "gap.csv", signals[0])).read_text().splitlines()
+    (tmp_path / "gap.csv").write_text("\n".join([*text[:5], "16" + ",nan" * 12, *text[6:]]))
+    ecg_file(tmp_path / "good.csv", signals[1])
+    ecg_file(tmp_path / "again.csv", signals[1])
+    ecg_file(tmp_path / "uv.csv", 1000 * signals[2])
+    ecg_file(tmp_path / "v9.csv", signals[3], leads=[*STANDARD_LEADS[:-1], "V9"])
+    ecg_file(tmp_path / "swapped.csv", signals[4][[1, 0, *range(2, 12)]])
+    ecg_file(tmp_path / "nobody.csv", signals[5])
+    names = ("good", "none", "gap", "uv", "v9", "swapped", "again", "nobody")
+    rows = [{"patient": "" if name == "nobody" else "p", "ecg": f"{name}.csv", "label": 1} for name in names]
+    rows.append({"patient": "p", "ecg": "", "label": "yes"})
+    with pytest.raises(ValueError, match=r"^8 of 9 rows cannot be used:\n") as caught:
+        read_rows(tmp_path, rows)
+    told = str(caught.value).splitlines()[1:]
+    for line, words in zip(
+        told,
+        (
+            "line 3 (none.csv): ecg: no file none.csv",
+            "line 4 (gap.csv): ecg: lead I has nan at sample 4",
+            "line 5 (uv.csv): ecg: lead V",
+            "line 6 (v9.csv): missing V6",
+            "line 7 (swapped.csv): III, aVR, aVL and aVF of the ECG do not follow",
+            "line 8 (again.csv): the same ECG as table.csv line 2 (good.csv)",
+            "line 9 (nobody.csv): no patient",
+            "line 10 (no file): label is 'yes', need a number",
+            "line 10 (no file): the cell of ecg is empty",
+        ),
+        strict=True,
+    ):
+        assert line.strip().startswith(f"table.csv {words}")
+    assert "looks like microvolts" in told[2]
+
+
+def test_of_more_than_ten_faults_the_rest_is_counted(tmp_path: Path) -> None:
+    rows = [{"patient": "p", "ecg": f"{i}.csv"} for i in range(13)]
+    with pytest.raises(ValueError, match="13 of 13 rows") as caught:
+        read_rows(tmp_path, rows)
+    assert len(str(caught.value).splitlines()) == 12
+    assert str(caught.value).endswith("and 3 more")
+
+
+def test_a_line_that_ends_early_has_empty_cells(tmp_path: Path) -> None:
+    ecg_file(tmp_path / "a.csv", recordings(1)[0][0])
+    (tmp_path / "table.csv").write_text("patient,ecg,label\np,a.csv\n")
+    with pytest.raises(ValueError, match=r"line 2 \(a.csv\): label is '', need a number"):
+        read_table(tmp_path / "table.csv")
+
+
+def test_faulty_rows_are_left_out_and_told_where_that_is_asked_for(tmp_path: Path) -> None:
+    rows = good_rows(tmp_path)
+    rows[1]["ecg"] = "none.csv"
+    table = read_rows(tmp_path, rows, leave_out_faulty=True)
+    assert table.left_out == ("table.csv line 3 (none.csv): ecg: no file none.csv",)
+    assert table.patients.tolist() == ["p0", "p1", "p1"]
+    with pytest.raises(ValueError, match="no ECG to read; 1 rows were left out"):
+        read_rows(tmp_path, rows[1:2], leave_out_faulty=True)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "message"),
+    [
+        ("event", [2, 0, 0, 0], "line 2 .*event is 2, need 1"),
+        ("time", [0, 1, 1, 1], "line 2 .*time is 0, need > 0"),
+        ("time", [1, "", 1, 1], "line 3 .*time is '', need a number"),
+        ("label", [1, "inf", 1, 1], "line 3 .*label is 'inf', need a number"),
+        ("scar", ["none.npz"] * 4, "line 2 .*scar: no file none.npz"),
+        ("ecg_after", ["0.csv", "", "", ""], "line 3 .*some rows have an ecg_after"),
+        ("ecg_after", ["", "0.csv", "", ""], "line 3 .*some rows have an ecg_after"),
+    ],
+)
+def test_a_cell_that_cannot_be_used_is_told(tmp_path: Path, column: str, cells: list[object], message: str) -> None:
+    rows = good_rows(tmp_path, time=[1] * 4, event=[0] * 4)
+    with pytest.raises(ValueError, match=message):
+        read_rows(tmp_path, [{**row, column: cell} for row, cell in zip(rows, cells, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column patient, ecg; .* there are none"),
+        ("patient;ecg\np;a.csv\n", "no column patient, ecg; .* there are patient;ecg"),
+        ("patient,ecg,ecg\n", "'ecg' occurs twice"),
+        ("patient,ecg,\n", "has no name"),
+        ("patient,ecg\np,a.csv,3\n", "line 2: more cells than the 2 columns"),
+        ("patient,ecg,time\np,a.csv,3\n", "time and event belong together"),
+        ("patient,ecg\n", "no ECG to read"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_table(tmp_path / "table.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_column_that_is_missing_is_told_before_any_ecg_is_read(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("patient,ecg,age\np,none.csv,3\n")
+    with pytest.raises(ValueError, match=r"no column responder; .* patient, ecg, age"):
+        read_table(tmp_path / "table.csv", label="responder")
+
+
+def ptb_xl(folder: Path, rates: Sequence[int] = (500, 100)) -> Path:
+    """Two patients of PTB-XL as it is laid out."""
+    signals, _ = recordings(3)
+    rows = []
+    for i, (signal, codes) in enumerate(zip(signals, ("'NORM': 100.0, 'SR': 0.0", "'CLBBB': 100.0", ""), strict=True)):
+        names = {500: f"records500/00000/{i:05}_hr", 100: f"records100/00000/{i:05}_lr"}
+        for rate in rates:
+            wfdb_record(folder / f"{names[rate]}.hea", signal, rate_hz=rate)
+        row = {"ecg_id": i, "patient_id": f"{15709 + i // 2}.0", "age": 50 + i, "scp_codes": f"{{{codes}}}"}
+        rows.append(row | {"strat_fold": i, "filename_lr": names[100], "filename_hr": names[500]})
+    written(folder / "ptbxl_database.csv", rows)
+    return folder
+
+
+def code_15(folder: Path) -> Path:
+    """Three exams of CODE-15 %, one in a part that is not there; in the HDF5 file in another order, with a filler."""
+    h5py = pytest.importorskip("h5py", reason=WHY_H5PY)
+    signals, _ = recordings(2)
+    tracings = np.zeros((3, 4096, 12), dtype=np.float32)
+    tracings[0, 600:1600] = signals[1].T
+    tracings[1, 48:1048] = signals[0].T
+    folder.mkdir(exist_ok=True)
+    with h5py.File(folder / "exams_part0.hdf5", "w") as file:
+        file["tracings"], file["exam_id"] = tracings, [22, 11, 0]
+    flags = dict.fromkeys(("1dAVb", "RBBB", "SB", "AF", "ST"), False)
+    rows = [
+        {
+            "exam_id": exam,
+            "age": 50,
+            "is_male": exam == 11,
+            **flags,
+            "LBBB": exam == 22,
+            "patient_id": f"p{exam}",
+            "trace_file": part,
+        }
+        for exam, part in ((11, "exams_part0.hdf5"), (22, "exams_part0.hdf5"), (33, "exams_part1.hdf5"))
+    ]
+    written(folder / "exams.csv", rows)
+    return folder
+
+
+def challenge_2021(folder: Path) -> Path:
+    signals, _ = recordings(2)
+    told = (
+        ["Age: 61", "Sex: Female", "Dx: 164909002,426783006", "Rx: Unknown"],
+        ["Age: NaN", "Sex: Male", "Dx: 426783006"],
+    )
+    for name, signal, comments in zip(("georgia/g1/E00001", "ptb/g2/S0001"), signals, told, strict=True):
+        wfdb_record(folder / "training" / f"{name}.hea", signal, comments=comments)
+    return folder
+
+
+def mimic_iv_ecg(folder: Path) -> Path:
+    signals, _ = recordings(2)
+    records, measured = [], []
+    for study, signal in zip((40689238, 49036311), signals, strict=True):
+        path = f"files/p1000/p10000032/s{study}/{study}"
+        wfdb_record(folder / f"{path}.hea", signal)
+        ids = {"subject_id": 10000032, "study_id": study}
+        records.append({**ids, "file_name": study, "ecg_time": "2180-07-23 08:44:00", "path": path})
+        reports = {"report_0": "Sinus rhythm", "report_1": "Left bundle branch block." if study == 49036311 else ""}
+        measured.append(
+            {**ids, "cart_id": 6, **reports, "rr_interval": 659, "p_onset": 29999 if study == 49036311 else 40}
+        )
+    written(folder / "record_list.csv", records)
+    written(folder / "machine_measurements.csv", measured[::-1])
+    return folder
+
+
+LAYOUTS: dict[str, tuple[Callable[[Path], Path], str, list[int], list[str]]] = {
+    "ptb-xl": (ptb_xl, "CLBBB", [0, 1, 0], ["15709", "15709", "15710"]),
+    "code-15": (code_15, "LBBB", [0, 1], ["p11", "p22"]),
+    "challenge-2021": (challenge_2021, "164909002", [1, 0], ["E00001", "S0001"]),
+    "mimic-iv-ecg": (mimic_iv_ecg, "Left bundle branch block", [0, 1], ["10000032", "10000032"]),
+}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_folder_of_the_published_layout_gives_signals_labels_and_patients(tmp_path: Path, name: str) -> None:
+    lay_out, label, labels, patients = LAYOUTS[name]
+    rate_hz = {"ptb-xl": 500.0, "code-15": 400.0}.get(name, RATE_HZ)
+    table = stack_rows(DATASETS[name].rows(lay_out(tmp_path)), label=label, sampling_hz=rate_hz)
+    assert table.labels is not None
+    assert table.labels.tolist() == labels
+    assert table.patients.tolist() == patients
+    np.testing.assert_allclose(table.signals, recordings(len(labels))[0], atol=6e-4)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_folder_of_another_layout_is_refused_with_the_file_that_is_missing(tmp_path: Path, name: str) -> None:
+    missing = {"ptb-xl": "ptbxl_database.csv", "code-15": "exams.csv", "challenge-2021": ".hea"}
+    with pytest.raises(FileNotFoundError, match=missing.get(name, "machine_measurements.csv")):
+        next(DATASETS[name].rows(tmp_path))
+
+
+def test_a_public_collection_is_filtered_before_any_signal_is_read(tmp_path: Path) -> None:
+    rows = list(DATASETS["ptb-xl"].rows(ptb_xl(tmp_path, rates=())))
+    assert [row.values["strat_fold"] for row in rows] == ["0", "1", "2"]
+    assert rows[0].codes == {"NORM", "SR"}
+
+
+def test_ptb_xl_at_100_hz_is_read_where_500_hz_is_not_there(tmp_path: Path) -> None:
+    rows = DATASETS["ptb-xl"].rows(ptb_xl(tmp_path, rates=(100,)))
+    assert next(rows).read().rate_hz == 100
+
+
+def test_exams_without_a_part_end_in_one_line(tmp_path: Path) -> None:
+    (code_15(tmp_path) / "exams_part0.hdf5").unlink()
+    with pytest.raises(FileNotFoundError, match=r"none of the files .*unpack exams_part\*\.zip"):
+        next(DATASETS["code-15"].rows(tmp_path))
+
+
+def test_an_exam_that_its_part_does_not_hold_or_that_is_all_zero_is_a_fault(tmp_path: Path) -> None:
+    code_15(tmp_path)
+    text = (tmp_path / "exams.csv").read_text()
+    (tmp_path / "exams.csv").write_text(text.replace("\n11,", "\n99,").replace("\n22,", "\n0,"))
+    with pytest.raises(ValueError, match="2 of 2 rows") as caught:
+        stack_rows(DATASETS["code-15"].rows(tmp_path))
+    assert "no exam 99 in exams_part0.hdf5" in str(caught.value)
+    assert "0 samples of it not 0" in str(caught.value)
+
+
+def test_true_and_false_are_1_and_0(tmp_path: Path) -> None:
+    table = stack_rows(DATASETS["code-15"].rows(code_15(tmp_path)), label="is_male", sampling_hz=400.0)
+    assert table.labels is not None
+    assert table.labels.tolist() == [1, 0]
+
+
+def test_without_h5py_the_extra_to_install_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = next(DATASETS["code-15"].rows(code_15(tmp_path)))
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ModuleNotFoundError, match=r"h5py, which is not installed: .*crt-twin\[formats\]"):
+        row.read()
+
+
+def test_measurements_that_mimics_carts_could_not_take_are_missing_and_ids_are_kept(tmp_path: Path) -> None:
+    table = stack_rows(DATASETS["mimic-iv-ecg"].rows(mimic_iv_ecg(tmp_path)), label="rr_interval")
+    assert table.labels is not None
+    assert table.labels.tolist() == [659, 659]
+    np.testing.assert_array_equal(table.covariates["p_onset"], [40, np.nan])
+    assert table.covariates["study_id"].tolist() == [40689238, 49036311]
+    assert not [name for name in table.covariates if name.startswith("report")]
+
+
+def test_a_study_without_diagnoses_is_not_taken_for_one_without_the_disease(tmp_path: Path) -> None:
+    measured = mimic_iv_ecg(tmp_path) / "machine_measurements.csv"
+    measured.write_text("\n".join(measured.read_text().splitlines()[:-1]))
+    with pytest.raises(ValueError, match=r"40689238\): no diagnoses are known, so it is open whether AF holds"):
+        stack_rows(DATASETS["mimic-iv-ecg"].rows(tmp_path), label="AF")
+
+
+def test_an_age_of_nan_is_missing_and_not_text(tmp_path: Path) -> None:
+    table = stack_rows(DATASETS["challenge-2021"].rows(challenge_2021(tmp_path)))
+    np.testing.assert_array_equal(table.covariates["age"], [61, np.nan])
+    assert table.covariates["sex"].tolist() == ["Female", "Male"]
+
+
+def test_a_label_that_no_ecg_has_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    rows = list(DATASETS["challenge-2021"].rows(challenge_2021(tmp_path)))
+    with pytest.raises(
+        ValueError, match=r"'LBBB'; columns: age, sex; most frequent codes: 426783006 \(2\), 164909002 \(1\)"
+    ):
+        stack_rows(rows, label="LBBB")
+
+
+def test_the_real_challenge_recordings_are_read_but_for_leads_off_and_one_that_is_there_twice() -> None:
+    folder = DATA / "challenge"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data/ecg/challenge")
+    rows = list(DATASETS["challenge-2021"].rows(folder))
+    table = stack_rows(rows, label="426177001", leave_out_faulty=True)
+    assert table.signals.shape == (47, 12, 5000)
+    twice, *leads_off = table.left_out
+    assert twice == "E07510.hea: the same ECG as E07509.hea; leave one of them out"
+    assert [fault[:28] for fault in leads_off] == [f"{name}.hea: lead V2 is flat" for name in ("JS20004", "JS20008")]
+    np.testing.assert_array_equal(rows[9].read().signal_mv, rows[10].read().signal_mv)
+    assert table.labels is not None
+    used = [row for row in rows if not any(fault.startswith(row.where) for fault in table.left_out)]
+    assert table.labels.tolist() == ["426177001" in (row.codes or ()) for row in used]
+    np.testing.assert_allclose(table.signals[0], rows[0].read().signal_mv, atol=1e-6)
+
+
+def test_rows_can_be_cut_and_changed_before_they_are_read() -> None:
+    signals, _ = recordings(3)
+    made = [
+        EcgRow(
+            where=f"row {i}", patient="p", read=lambda s=signal: Ecg(leads=STANDARD_LEADS, signal_mv=s, rate_hz=RATE_HZ)
+        )
+        for i, signal in enumerate(signals)
+    ]
+    table = stack_rows((replace(row, patient=row.where) for row in islice(made, 2)), sampling_hz=RATE_HZ)
+    assert table.patients.tolist() == ["row 0", "row 1"]
+
+
+def test_the_75_real_beats_have_twelve_leads_in_mv() -> None:
+    signals, labels = bundle_branch_beats()
+    assert signals.shape == (75, 12, 1024)
+    assert np.unique(labels, return_counts=True)[1].tolist() == [25, 25, 25]
+    np.testing.assert_allclose(signals[:, 2], signals[:, 1] - signals[:, 0], atol=1e-6)
+    # LBBB: the last forces point away from V1, RBBB: towards it.
+    v1 = signals[:, STANDARD_LEADS.index("V1"), 315:490]
+    assert v1[labels == "lbbb"].mean() < v1[labels == "rbbb"].mean()
