@@ -109,7 +109,7 @@ def _recording(lead_field: LeadField, activation: Activation, rng: np.random.Gen
     onset = rng.uniform(250, 600)
     while onset < time_ms[-1] + interval_ms:
         signal += [np.interp(time_ms - onset, beat_ms, row, left=0, right=0) for row in beat.signal_mv]
-        signal += _p_wave(time_ms - onset + pr_ms - 50)
+        signal += p_wave(time_ms - onset + pr_ms - 50)
         onset += interval_ms + rng.normal(0, 12)
     breathing = 0.05 * np.sin(2 * np.pi * time_ms / 4000 + rng.uniform(0, 2 * np.pi))
     mains = 0.004 * np.sin(2 * np.pi * time_ms / 20)
@@ -121,7 +121,7 @@ def _recording(lead_field: LeadField, activation: Activation, rng: np.random.Gen
     return Ecg(leads=leads, signal_mv=noisy, rate_hz=_RATE_HZ).twelve_leads()
 
 
-def _p_wave(time_ms: np.ndarray) -> np.ndarray:
+def p_wave(time_ms: np.ndarray) -> np.ndarray:
     """(12, t) a P wave that points down and to the left, centred at time 0."""
     shape = 0.12 * np.exp(-0.5 * np.square(time_ms / 22))
     share = {"I": 0.6, "II": 1.0, "V1": 0.4, "V2": 0.5, "V3": 0.5, "V4": 0.5, "V5": 0.5, "V6": 0.5}
