@@ -1,0 +1,11 @@
+from .contributions import Contributions as Contributions
+from .contributions import contributions as contributions
+from .counterfactual import Counterfactual as Counterfactual
+from .counterfactual import counterfactuals as counterfactuals
+from .gradcam import class_maps as class_maps
+from .gradcam import grad_cam as grad_cam
+from .leads import count_highlighted as count_highlighted
+from .leads import highlighted as highlighted
+from .leads import lead_shares as lead_shares
+from .leads import limb_share as limb_share
+from .report import explain as explain
