@@ -5,11 +5,14 @@ from importlib import import_module
 # name -> module:class, imported when asked for, since most need torch.
 MODELS = {
     "resnet18-image": "ml.image_resnet:ImageResNetClassifier",
+    "ssl-resnet18-image": "ml.ssl_image_resnet:SSLImageResNetClassifier",
     "lightgbm": "ml.lightgbm_classifier:LightGbmClassifier",
     "composite": "ml.network_classifier:CompositeClassifier",
     "sliding-scar": "ml.network_classifier:SlidingScarClassifier",
     "cardiomyopathy": "ml.network_classifier:CardiomyopathyClassifier",
+    "rv-function": "ml.rv_function:RVFunctionRegressor",
     "qrs-pca": "ml.qrs_pca:QrsPca",
+    "scar-segmentation": "ml.segmentation:ScarSegmenter",
 }
 
 
