@@ -200,7 +200,8 @@ class Eikonal:
         sources = self._sources(nodes)
         zero, late = self._starts(sources, start_ms)
         times, _ = self._arrivals(sources, late)
-        arrivals: Float = times[self._number].astype(np.float64) + zero
+        arrivals: Float = times[self._number].astype(np.float64)
+        arrivals += zero
         return arrivals
 
     def trace(self, nodes: ArrayLike, start_ms: ArrayLike | None = None) -> Trace:

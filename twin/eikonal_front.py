@@ -78,8 +78,9 @@ def _arrivals(
     words, layer_words = values.view(np.int32), layer_values.view(np.int32)
     times, told = np.full(n, FAR, dtype=np.float32), np.full(n, FAR, dtype=np.float32)
     near, layer_near = np.empty(MOST_NEIGHBOURS + 1, np.float32), np.empty(MOST_NEIGHBOURS + 1, np.float32)
-    after = np.arange(n + _RING).astype(np.int32)
-    before = after.copy()
+    after, before = np.empty(n + _RING, dtype=np.int32), np.empty(n + _RING, dtype=np.int32)
+    for i in range(n + _RING):
+        after[i] = before[i] = i
     now, queued = 0, 0
     for i in range(len(sources)):
         v = sources[i]
