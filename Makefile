@@ -18,7 +18,7 @@ help:
 	@echo "make demo       a virtual patient and its plan, into out/demo"
 	@echo "make test       all tests"
 	@echo "make lint       style and types"
-	@echo "make benchmark  timings on this machine"
+	@echo "make benchmark  timings on this machine, and models on real beats (takes hours)"
 	@echo "make peers      other eikonal solvers beside ours (takes half an hour)"
 	@echo "make examples   run every script of examples/"
 	@echo "make pictures   draw the README's pictures anew (needs OpenGL libraries)"
