@@ -47,8 +47,9 @@ peers: .venv/.all
 	CRT_TWIN_PEERS_PYTHON=out/peers/bin/python CRT_TWIN_BENCHMARK_LONG=1 \
 		$(BIN)/python -m pytest -m benchmark -s tests/benchmarks/test_eikonal_rate.py
 
+# Networks this small lose time in a second thread.
 examples: .venv/.all
-	@set -e; for script in $(sort $(wildcard examples/*.py)); do echo "$$script"; $(BIN)/python $$script; done
+	@set -e; export OMP_NUM_THREADS=1; for script in $(sort $(wildcard examples/*.py)); do echo "$$script"; $(BIN)/python $$script; done
 
 pictures: .venv/.plan
 	$(BIN)/python examples/plan_virtual_patient.py out/pictures 1.5
