@@ -270,10 +270,15 @@ class Eikonal:
         if done and progress is not None:
             progress(done, len(sources))
         with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-            for future in as_completed([pool.submit(fill, heard[group]) for group in groups]):
-                done += future.result()
-                if progress is not None:
-                    progress(done, len(sources))
+            futures = [pool.submit(fill, heard[group]) for group in groups]
+            try:
+                for future in as_completed(futures):
+                    done += future.result()
+                    if progress is not None:
+                        progress(done, len(sources))
+            finally:
+                # After Ctrl-C, or an error in `progress`, what has not begun is left undone.
+                pool.shutdown(wait=False, cancel_futures=True)
         return rows
 
     def _arrivals(self, sources: Int, late_ms: Float) -> tuple[NDArray[np.float32], Seeds]:
