@@ -1,6 +1,11 @@
 """The one home of the feature table: what is known of a candidate site, under which name, in which unit and range.
 
-sites.csv has these columns in this order; a row that breaks a range is a fault of ours and is refused.
+A row is a patient and a candidate site; what belongs to the patient is repeated in each of its rows. sites.csv and a
+cohort's table have these columns in this order, and response models are offered those marked as predictors. A row that
+breaks a range is a fault of ours and is refused; tables from elsewhere are read by `twin.planning.site_table`.
+
+Simulated features are means over the twins that fit. "Paced" is the beat paced from both ventricles at the site's best delay,
+"own" the patient's own rhythm in the same twins.
 """
 
 import csv
@@ -8,87 +13,197 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ml.response import Predictor
 
 Value = float | int | str | bool | None
+Family = Literal["identity", "place", "reach", "simulated", "ecg", "network", "scar", "clinical", "answer"]
+Kind = Literal["number", "text", "yes/no"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One column.
+    """One column; any may be missing but `id`.
 
     Attributes:
         name: with its unit at the end where it has one.
         meaning: one line.
-        low, high: bounds of a number; None for text and yes/no.
+        family: what it is about; families are added to and taken from response models as a whole.
+        kind: what its values are.
+        low, high: bounds of a number; None for all else.
+        choices: the words that a text may be; () for any.
+        predictor: offered to response models.
+        increases: +1 or -1 where physiology is certain that response grows or falls with it, all else being equal; 0
+            elsewhere.
     """
 
     name: str
     meaning: str
+    family: Family
+    kind: Kind = "number"
     low: float | None = None
     high: float | None = None
+    choices: tuple[str, ...] = ()
+    predictor: bool = False
+    increases: int = 0
 
 
-_TIME = {"low": 0.0, "high": 1000.0}
-_SIGNED_TIME = {"low": -1000.0, "high": 1000.0}
-_PLACE = {"low": -10_000.0, "high": 10_000.0}
+def _number(
+    family: Family, name: str, meaning: str, low: float, high: float, *, offered: bool = True, increases: int = 0
+) -> Feature:
+    return Feature(
+        name=name, meaning=meaning, family=family, low=low, high=high, predictor=offered, increases=increases
+    )
 
+
+def _time(family: Family, name: str, meaning: str, *, offered: bool = True) -> Feature:
+    return _number(family, name, meaning, 0, 1000, offered=offered)
+
+
+def _difference(name: str, meaning: str, *, increases: int = 0) -> Feature:
+    return _number("simulated", name, meaning, -1000, 1000, increases=increases)
+
+
+def _text(family: Family, name: str, meaning: str, *choices: str, offered: bool = False) -> Feature:
+    return Feature(name=name, meaning=meaning, family=family, kind="text", choices=choices, predictor=offered)
+
+
+def _yes_no(family: Family, name: str, meaning: str, *, offered: bool = False) -> Feature:
+    return Feature(name=name, meaning=meaning, family=family, kind="yes/no", predictor=offered)
+
+
+# Where `increases` is not 0: late places respond more [Gold 2011, doi:10.1093/eurheartj/ehr329], so do large QRS areas
+# [van Deursen 2015, J Electrocardiol 48:45]; scar, and a lead in or near it, responds less [Bleeker 2006,
+# doi:10.1161/CIRCULATIONAHA.105.543678]; that resynchronization is what helps is the idea of the therapy.
 FEATURES = (
-    Feature(name="id", meaning="name of the site within the plan"),
-    Feature(name="rank", meaning="1 + number of sites better by more than the tie zone", low=1, high=10_000),
-    Feature(name="source", meaning="vein, user, implanted or reference"),
-    Feature(name="vein", meaning="vein it lies in"),
-    Feature(name="reachable", meaning="a lead gets there; empty where no vein says"),
-    Feature(name="captures", meaning="living tissue touches the electrode"),
-    Feature(name="reasons", meaning="what speaks against it"),
-    Feature(name="x_mm", meaning="place, to the left", **_PLACE),
-    Feature(name="y_mm", meaning="place, to the back", **_PLACE),
-    Feature(name="z_mm", meaning="place, to the head", **_PLACE),
-    Feature(name="aha_segment", meaning="AHA-17 segment; 0 right ventricle", low=0, high=17),
-    Feature(name="apicobasal", meaning="0 apex to 1 base", low=0, high=1),
-    Feature(name="rotational", meaning="0 inferior, 1/3 lateral, 2/3 anterior", low=0, high=1),
-    Feature(name="scar_at_tip", meaning="share of scar core within 5 mm", low=0, high=1),
-    Feature(name="rv_lv_distance_mm", meaning="straight, between the two electrodes", low=0, high=250),
-    Feature(name="q_lv_ms", meaning="QRS onset to activation of the site in the patient's own rhythm", **_SIGNED_TIME),
-    Feature(name="q_lv_over_qrs", meaning="the same as a share of the simulated QRS", low=-1, high=2),
-    Feature(name="rv_site", meaning="where the right-ventricular lead sits"),
-    Feature(name="vv_delay_ms", meaning="best delay tried; positive: left after right", low=-100, high=100),
-    Feature(name="qrs_ms", meaning="paced QRS duration", **_TIME),
-    Feature(name="tat_ms", meaning="total activation time", **_TIME),
-    Feature(name="lvat95_ms", meaning="shortest interval that activates 95 % of the LV", **_TIME),
-    Feature(name="bivat90_ms", meaning="shortest interval that activates 90 % of both ventricles", **_TIME),
-    Feature(name="lv_dispersion_ms", meaning="standard deviation over the LV", **_TIME),
-    Feature(name="interventricular_ms", meaning="mean of the LV minus mean of the RV", **_SIGNED_TIME),
-    Feature(name="index_ms", meaning="mean of LVAT95 and BIVAT90, mean over the twins", **_TIME),
-    Feature(name="index_low_ms", meaning="smallest over the twins", **_TIME),
-    Feature(name="index_high_ms", meaning="largest over the twins", **_TIME),
-    Feature(name="delta_tat_ms", meaning="paced minus the patient's own rhythm", **_SIGNED_TIME),
-    Feature(name="delta_qrs_ms", meaning="paced minus the patient's own rhythm, both simulated", **_SIGNED_TIME),
-    Feature(name="gain_over_lateral_ms", meaning="index of the standard lateral site minus this one", **_SIGNED_TIME),
-    Feature(
-        name="tie_share", meaning="share of twins in which the site lies in the tie zone of the best", low=0, high=1
+    _text("identity", "id", "name of the site within the plan"),
+    _number("answer", "rank", "1 + number of sites better by more than the tie zone", 1, 10_000, offered=False),
+    _text("identity", "source", "where the site comes from", "vein", "user", "implanted", "reference"),
+    _text("place", "vein", "vein it lies in"),
+    _yes_no("reach", "reachable", "a lead gets there; empty where no vein says"),
+    _yes_no("reach", "captures", "living tissue touches the electrode"),
+    _text("reach", "reasons", "what speaks against it"),
+    _number("place", "x_mm", "place, to the left", -10_000, 10_000, offered=False),
+    _number("place", "y_mm", "place, to the back", -10_000, 10_000, offered=False),
+    _number("place", "z_mm", "place, to the head", -10_000, 10_000, offered=False),
+    _number("place", "aha_segment", "AHA-17 segment; 0 right ventricle", 0, 17, offered=False),
+    _number("place", "apicobasal", "0 apex to 1 base", 0, 1),
+    _number("place", "rotational", "0 inferior, 1/3 lateral, 2/3 anterior", 0, 1),
+    _number("place", "rv_lv_distance_mm", "straight, between the two electrodes", 0, 250),
+    _number(
+        "simulated",
+        "q_lv_ms",
+        "QRS onset to activation of the site in the patient's own rhythm",
+        -1000,
+        1000,
+        increases=1,
     ),
-    Feature(name="response_probability", meaning="empty until a response model exists", low=0, high=1),
+    _number("simulated", "q_lv_over_qrs", "the same as a share of the simulated QRS", -1, 2),
+    _number("simulated", "late_distance_mm", "straight, to the nearest of the last 5 % of the LV", 0, 250),
+    _text("place", "rv_site", "where the right-ventricular lead sits"),
+    _number("simulated", "vv_delay_ms", "best delay tried; positive: left after right", -100, 100, offered=False),
+    _time("simulated", "qrs_ms", "paced QRS duration"),
+    _time("simulated", "tat_ms", "total activation time, paced"),
+    _time("simulated", "lvat95_ms", "shortest interval that activates 95 % of the LV, paced"),
+    _time("simulated", "bivat90_ms", "shortest interval that activates 90 % of both ventricles, paced"),
+    _time("simulated", "lv_dispersion_ms", "standard deviation over the LV, paced"),
+    _difference("interventricular_ms", "mean of the LV minus mean of the RV, paced"),
+    _time("simulated", "index_ms", "mean of LVAT95 and BIVAT90, paced"),
+    _time("simulated", "index_low_ms", "smallest over the twins", offered=False),
+    _time("simulated", "index_high_ms", "largest over the twins", offered=False),
+    _time("simulated", "index_spread_ms", "largest minus smallest over the twins"),
+    _difference("delta_tat_ms", "paced minus own"),
+    _difference("delta_qrs_ms", "paced minus own, both simulated"),
+    _difference("delta_lvat95_ms", "paced minus own"),
+    _difference("delta_index_ms", "paced minus own", increases=-1),
+    _difference("gain_over_lateral_ms", "index of the standard lateral site minus this one"),
+    _number(
+        "simulated",
+        "tie_share",
+        "share of twins in which the site lies in the tie zone of the best",
+        0,
+        1,
+        offered=False,
+    ),
+    _time("simulated", "own_qrs_ms", "simulated QRS duration, own"),
+    _time("simulated", "own_tat_ms", "total activation time, own"),
+    _time("simulated", "own_lvat95_ms", "shortest interval that activates 95 % of the LV, own"),
+    _difference("own_interventricular_ms", "mean of the LV minus mean of the RV, own"),
+    _number("simulated", "paced_qrs_area_uvs", "simulated QRS area, paced", 0, 10_000),
+    _number("simulated", "delta_qrs_area_uvs", "simulated QRS area, paced minus own", -10_000, 10_000),
+    _time("ecg", "ecg_qrs_ms", "recorded QRS duration"),
+    _number("ecg", "ecg_qrs_area_uvs", "recorded QRS area", 0, 10_000, increases=1),
+    _text("ecg", "ecg_pattern", "of the recorded QRS", "lbbb", "rbbb", "normal", "other", offered=True),
+    *(
+        _number("ecg", f"ecg_fpca_{k}", f"score {k} of the recorded QRS on curves of virtual patients", -10_000, 10_000)
+        for k in range(1, 5)
+    ),
+    _number("network", "net_own", "response score of a network, recorded beat alone", 0, 1),
+    _number("network", "net_paced", "response score of a network, simulated paced beat alone", 0, 1),
+    _number("network", "net_both", "response score of a network, recorded and simulated paced beat", 0, 1),
+    *(
+        _number("network", f"net_embedding_{k}", f"component {k} of what that network sees in both", -10_000, 10_000)
+        for k in range(1, 5)
+    ),
+    _number("scar", "scar_share", "share of the LV muscle that is scar core", 0, 1, increases=-1),
+    _number("scar", "border_share", "share of the LV muscle that is border zone", 0, 1),
+    _number("scar", "scar_at_tip", "share of scar core within 5 mm", 0, 1, increases=-1),
+    _number("scar", "scar_distance_mm", "straight, to the nearest scar core; empty without core", 0, 250, increases=1),
+    _number("clinical", "age_years", "age", 0, 120),
+    _text("clinical", "sex", "sex", "female", "male", offered=True),
+    _number("clinical", "nyha", "NYHA class", 1, 4),
+    _number("clinical", "lvef_percent", "LV ejection fraction", 1, 90),
+    _number("clinical", "lvedv_ml", "LV end-diastolic volume", 20, 1000),
+    _number("clinical", "lvedd_mm", "LV end-diastolic diameter", 20, 150),
+    _text("clinical", "aetiology", "of heart failure", "ischaemic", "non-ischaemic", offered=True),
+    _yes_no("clinical", "af", "atrial fibrillation", offered=True),
+    _number("answer", "response_probability", "empty without a model, and where it abstains", 0, 1, offered=False),
+    _number("answer", "response_low", "lower end of its interval", 0, 1, offered=False),
+    _number("answer", "response_high", "upper end of its interval", 0, 1, offered=False),
+    _yes_no("answer", "response_supported", "like what the model was trained on; if not, it abstains"),
 )
-_BY_NAME = {feature.name: feature for feature in FEATURES}
+BY_NAME = {feature.name: feature for feature in FEATURES}
+
+
+def predictors() -> "tuple[Predictor, ...]":
+    """What a response model may learn from; yes and no are the numbers 1 and 0."""
+    from ml.response import Predictor
+
+    return tuple(
+        Predictor(
+            name=feature.name,
+            family=feature.family,
+            low=0.0 if feature.kind == "yes/no" else feature.low,
+            high=1.0 if feature.kind == "yes/no" else feature.high,
+            increases=feature.increases,
+            choices=feature.choices,
+        )
+        for feature in FEATURES
+        if feature.predictor
+    )
 
 
 def checked_row(row: Mapping[str, Value]) -> dict[str, Value]:
     """The row with every feature, missing ones as None, in the order of the table.
 
     Raises:
-        ValueError: for an unknown name or a number out of its range; infinite counts as missing.
+        ValueError: for an unknown name, a number out of its range or a word that is no choice; infinite counts as missing.
     """
-    unknown = set(row) - set(_BY_NAME)
+    unknown = set(row) - set(BY_NAME)
     if unknown:
         raise ValueError(f"no such feature: {', '.join(sorted(unknown))}")
     full: dict[str, Value] = {}
-    for name, feature in _BY_NAME.items():
+    for name, feature in BY_NAME.items():
         value = row.get(name)
         if isinstance(value, float) and not math.isfinite(value):
             value = None
         low, high = feature.low, feature.high
         if value is not None and low is not None and high is not None and not low <= float(value) <= high:
             raise ValueError(f"{name} = {value} lies outside {low:g}..{high:g}")
+        if value is not None and feature.choices and value not in feature.choices:
+            raise ValueError(f"{name} = {value!r} is none of {', '.join(feature.choices)}")
         full[name] = value
     return full
 
@@ -97,7 +212,7 @@ def write_features(path: Path, rows: Iterable[Mapping[str, Value]]) -> None:
     """Write the table as CSV: what is missing or never reached is empty, yes/no are `true` and `false`."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_BY_NAME)
+        writer.writerow(BY_NAME)
         for row in rows:
             writer.writerow([_cell(value) for value in checked_row(row).values()])
 
