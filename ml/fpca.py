@@ -30,6 +30,8 @@ from ml.ecg.recording import Float
 _MOST_BLOCKS = 12
 _SPARE = 4
 _TOLERANCE = 1e-13
+# Share of the mean in the sum of squares up to which it is subtracted afterwards, at the loss of one digit.
+_MOST_MEAN = 0.9
 # Values that are looked at together: few enough to stay in the cache.
 _PART = 50_000
 
@@ -65,7 +67,16 @@ class FunctionalPca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: if the curves are fewer than two, not finite or all the same, or `n_components` or `step` is out
                 of range.
         """
+        self._fit(_checked(X))
+        return self
+
+    def fit_transform(self, X: ArrayLike, y: object = None) -> Float:  # noqa: N803, ARG002 (as scikit-learn)
+        """The scores of the curves of `fit`, which are looked through once."""
         curves = _checked(X)
+        self._fit(curves)
+        return self._scores(curves)
+
+    def _fit(self, curves: Float) -> None:
         if len(curves) < 2:
             raise ValueError(f"X holds {len(curves)} curve, components need at least 2")
         if not 0 < self.step < np.inf:
@@ -77,15 +88,14 @@ class FunctionalPca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 f"n_components is {number}; {len(curves)} curves of {prod(curves.shape[1:])} values have 1 to {most} "
                 "components, and a share lies between 0 and 1"
             )
-        self.mean_ = curves.mean(axis=0)
+        self.mean_ = _mean(curves)
         rows, mean = curves.reshape(len(curves), -1), self.mean_.ravel()
         weights = self._weights()
-        parts = np.array_split(rows, 1 + rows.size // _PART)
-        total = sum(float((np.square(part - mean) @ weights).sum()) for part in parts)
+        root = np.sqrt(weights)
+        wanted = most if number is None or number < 1 else int(number)
+        total, squares, basis = _largest(rows, mean, root, wanted)
         if total <= 1e-24 * float(mean**2 @ weights) * len(rows):
             raise ValueError("all curves are the same: there is no variance to explain")
-        root = np.sqrt(weights)
-        squares, basis = _largest(rows, mean, root, most if number is None or number < 1 else int(number))
         if number is not None and number < 1:
             kept = 1 + int(np.searchsorted(np.cumsum(squares) / total, number))
             squares, basis = squares[:kept], basis[:kept]
@@ -94,12 +104,13 @@ class FunctionalPca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.components_ = (basis * signs[:, None]).reshape(-1, *self.mean_.shape)
         self.explained_variance_ = squares / (len(rows) - 1)
         self.explained_share_ = squares / total
-        return self
 
     def transform(self, X: ArrayLike) -> Float:  # noqa: N803
         """(n, k) scores of curves shaped like those of `fit`."""
         check_is_fitted(self)
-        curves = _checked(X)
+        return self._scores(_checked(X))
+
+    def _scores(self, curves: Float) -> Float:
         if curves.shape[1:] != self.mean_.shape:
             raise ValueError(f"X has curves of shape {curves.shape[1:]}, the basis has {self.mean_.shape}")
         weighted = (self.components_.reshape(len(self.components_), -1) * self._weights()).T
@@ -122,34 +133,59 @@ def _checked(curves: ArrayLike) -> Float:
     checked = np.asarray(curves, dtype=np.float64)
     if checked.ndim not in (2, 3) or checked.shape[-1] < 2:
         raise ValueError(f"X has shape {checked.shape}, need (n, samples) or (n, leads, samples), 2 samples or more")
-    if not np.isfinite(checked).all():
+    # A gap or an infinity shows in the mean, which is found in half the time of looking at every value.
+    if not np.isfinite(_mean(checked)).all():
         bad = np.argwhere(~np.isfinite(checked))
-        raise ValueError(
-            f"X{bad[0].tolist()} is {checked[tuple(bad[0])]} ({len(bad)} of {checked.size} values are not finite); "
-            "leave out the curves with gaps"
-        )
+        if bad.size:
+            raise ValueError(
+                f"X{bad[0].tolist()} is {checked[tuple(bad[0])]} ({len(bad)} of {checked.size} values are not finite); "
+                "leave out the curves with gaps"
+            )
     return checked
 
 
-def _largest(rows: Float, mean: Float, root: Float, number: int) -> tuple[Float, Float]:
-    """The `number` largest squared singular values of (rows - mean) root, falling, and their right singular vectors.
+def _mean(curves: Float) -> Float:
+    """Over the curves, by one product of matrices."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean: Float = np.full(len(curves), 1 / max(len(curves), 1)) @ curves.reshape(len(curves), -1)
+    return mean.reshape(curves.shape[1:])
 
-    Few are found by iteration. All are those of the smaller of the two matrices of products, which is as exact as a
-    singular value decomposition down to about 1e-8 of the largest value; below, their order is lost.
+
+def _largest(rows: Float, mean: Float, root: Float, number: int) -> tuple[float, Float, Float]:
+    """The sum of all squared singular values of (rows - mean) root, the `number` largest, falling, and their right vectors.
+
+    Few of many are found by iteration. Else they are those of the smaller of the two matrices of products, which is as
+    exact as a singular value decomposition down to about 1e-7 of the largest value; below, their order is lost.
     """
     few = 2 * _MOST_BLOCKS * (number + _SPARE) <= min(rows.shape)
     found = _few_largest(rows, mean, root, number) if few else None
     if found is not None:
-        return found
-    centred = (rows - mean) * root
-    wide = len(centred) < centred.shape[1]
-    products = centred @ centred.T if wide else centred.T @ centred
+        parts = np.array_split(rows, 1 + rows.size // _PART)
+        return sum(float((np.square(part - mean) @ np.square(root)).sum()) for part in parts), *found
+    wide = len(rows) < rows.shape[1]
+    centred = (rows - mean) * root if wide else None
+    products = _products(rows, mean, root) if centred is None else centred @ centred.T
+    total = float(np.trace(products))
     squares, vectors = eigh(products, subset_by_index=(len(products) - number, len(products) - 1), overwrite_a=True)
     squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]
-    if wide:
+    if centred is not None:
         # Orthogonal again where a small singular value would have spoilt it.
         vectors, _ = np.linalg.qr(centred.T @ vectors)
-    return squares, vectors.T
+    return total, squares, vectors.T
+
+
+def _products(rows: Float, mean: Float, root: Float) -> Float:
+    """((rows - mean) root)' ((rows - mean) root), without a copy of `rows` where no digits are lost by that."""
+    products: Float = rows.T @ rows
+    of_mean = len(rows) * np.outer(mean, mean)
+    if np.trace(of_mean) <= _MOST_MEAN * np.trace(products):
+        products -= of_mean
+    else:
+        centred = rows - mean
+        products = centred.T @ centred
+    products *= root
+    products *= root[:, None]
+    return products
 
 
 def _few_largest(rows: Float, mean: Float, root: Float, number: int) -> tuple[Float, Float] | None:

@@ -1,4 +1,4 @@
-"""Many ECGs with what is known of each: a plain table of files, and the public collections.
+"""Many ECGs or slices of scar with what is known of each: a plain table of files, and the public collections.
 
 Nothing is downloaded: the user points at a table or a folder.
 """

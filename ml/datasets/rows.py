@@ -18,16 +18,16 @@ class EcgRow:
     Attributes:
         where: file and line, for messages.
         patient: rows of one patient have the same; never empty in a row that can be used.
-        read: reads the ECG; raises ValueError or OSError, naming the file.
+        read: reads the ECG; raises ValueError or OSError, naming the file. None where there is none, but scar.
         read_after: reads a second ECG of the same patient (after implantation); None where there is none.
-        scar: a file with scar data; None where there is none.
+        scar: a file of scar, see `ml.datasets.scar`; None where there is none.
         values: the columns as text, empty where there is no value.
         codes: the diagnoses that hold, in the coding of the collection; None where it has none.
     """
 
     where: str
     patient: str
-    read: Callable[[], Ecg]
+    read: Callable[[], Ecg] | None
     read_after: Callable[[], Ecg] | None = None
     scar: Path | None = None
     values: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,9 @@ choice and is told in `note`:
     beat       each becomes its median beat; beats are laid on top of each other at the onset of the QRS and cut to the
                part that all have
 
-Nothing is padded. Every fault in every row is collected before the first one is reported.
+Nothing is padded, except slices of scar, with NaN.
+
+Every fault in every row is collected before the first one is reported.
 
 Units: mV, Hz.
 """
@@ -24,9 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.datasets.rows import EcgRow
+from ml.datasets.scar import read_slices, stacked
 from ml.ecg.beats import median_beat
 from ml.ecg.measure import qrs_bounds
 from ml.ecg.recording import MAX_BEAT_MS, MAX_RATE_HZ, MIN_RATE_HZ, STANDARD_LEADS, Ecg
+from ml.lge_slices import DrawScar
 from ml.signals import Float32, as_signals, resampled
 
 Length = Literal["shortest", "beat"]
@@ -41,14 +45,15 @@ class EcgTable:
     """n ECGs of one rate and length; leads as in `STANDARD_LEADS`.
 
     Attributes:
-        signals: (n, 12, samples) mV.
+        signals: (n, 12, samples) mV; no samples where the rows have scar alone.
         signals_after: (n, 12, samples) mV, the second ECG of each row; None where the rows have none.
         sampling_hz: samples per second of both.
         patients: (n,) names; cross-validation must keep the rows of one patient together.
         labels: (n,) whole numbers where all are, else float64; None where there are none.
         times: (n,) follow-up, in the unit of the table; None without.
         events: (n,) 1 where the event happened at that time, 0 where follow-up ended; None without.
-        scars: (n,) files of scar data; None without.
+        scars: (n,) files of scar; None without.
+        slices: (n, slices, 2, height, width) of these files, NaN where a patient has fewer than others; None without.
         covariates: the other columns by name, (n,): float64 where all cells are numbers, NaN where empty or NaN, else text.
         sources: (n,) file and line of each row.
         note: one sentence: what was done to the lengths.
@@ -63,6 +68,7 @@ class EcgTable:
     times: NDArray[np.float64] | None
     events: NDArray[np.int64] | None
     scars: tuple[Path, ...] | None
+    slices: Float32 | None
     covariates: dict[str, Column]
     sources: tuple[str, ...]
     note: str
@@ -76,6 +82,7 @@ def stack_rows(
     sampling_hz: float = 500.0,
     length: Length = "shortest",
     leave_out_faulty: bool = False,
+    draw: DrawScar | None = None,
 ) -> EcgTable:
     """Read all rows into memory (a 10-s ECG at 500 Hz takes 240 kB).
 
@@ -86,11 +93,12 @@ def stack_rows(
         sampling_hz: the rate that all get.
         length: what becomes of unequal lengths, see above.
         leave_out_faulty: leave out rows with a fault and tell them in `left_out`, instead of raising.
+        draw: what draws the scar in files that have none, see `ml.datasets.scar`.
 
     Raises:
         ValueError: one message with up to ten faults, each with its file and line: an ECG that is missing or cannot be
-            read, unknown leads, microvolts, NaN, the same ECG twice, no patient, a label that is no number; or if no
-            row has the label, or averaged beats stand among recordings.
+            read, unknown leads, microvolts, NaN, slices that cannot be used, the same ECG or scar twice, no patient, a
+            label that is no number; or if no row has the label, or averaged beats stand among recordings.
         ModuleNotFoundError: if a format needs the extra [formats].
     """
     if length not in ("shortest", "beat"):
@@ -101,7 +109,7 @@ def stack_rows(
         )
     found = _Found()
     for row in rows:
-        _add(found, row, label, sampling_hz, length)
+        _add(found, row, label, sampling_hz, length, draw)
     if found.faults and not leave_out_faulty:
         more = f"\n  and {len(found.faults) - _TOLD} more" if len(found.faults) > _TOLD else ""
         told = "".join(f"\n  {fault}" for fault in found.faults[:_TOLD])
@@ -109,7 +117,9 @@ def stack_rows(
         raise ValueError(f"{found.faulty} of {total} rows cannot be used:{told}{more}")
     if not found.rows:
         raise ValueError(f"no ECG to read; {found.faulty} rows were left out")
-    signals, note = _one_length(found.ecgs, found.marks, found.rows, sampling_hz, length)
+    signals, note = np.zeros((len(found.rows), len(STANDARD_LEADS), 0), dtype=np.float32), "No ECGs."
+    if found.ecgs:
+        signals, note = _one_length(found.ecgs, found.marks, found.rows, sampling_hz, length)
     after = None
     if found.after:
         after, after_note = _one_length(found.after, found.after_marks, found.rows, sampling_hz, length)
@@ -123,6 +133,7 @@ def stack_rows(
         times=_numbers(found.rows, _TIME),
         events=None if (events := _numbers(found.rows, _EVENT)) is None else events.astype(np.int64),
         scars=tuple(row.scar for row in found.rows if row.scar is not None) or None,
+        slices=stacked(found.slices) if found.slices else None,
         covariates=_covariates(found.rows, label),
         sources=tuple(row.where for row in found.rows),
         note=note,
@@ -139,36 +150,48 @@ class _Found:
     marks: list[int] = field(default_factory=list)
     after: list[Float32] = field(default_factory=list)
     after_marks: list[int] = field(default_factory=list)
+    slices: list[Float32] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     faulty: int = 0
     seen: dict[bytes, str] = field(default_factory=dict)
     codes: Counter[str] = field(default_factory=Counter)
 
 
-def _add(found: _Found, row: EcgRow, label: str | None, sampling_hz: float, length: Length) -> None:
+def _add(
+    found: _Found, row: EcgRow, label: str | None, sampling_hz: float, length: Length, draw: DrawScar | None
+) -> None:
     faults: list[str] = []
     read: list[tuple[Float32, int]] = []
+    slices: list[Float32] = []
     with _collecting(faults):
         _check_cells(row, label)
     for reader in filter(None, (row.read, row.read_after)):
         with _collecting(faults):
             read.append(_prepared(reader(), sampling_hz, length))
-    if row.scar is not None and not row.scar.is_file():
-        faults.append(f"scar: no file {row.scar.name}")
+    if row.scar is not None:
+        with _collecting(faults, "scar: "):
+            slices.append(read_slices(row.scar, draw))
+    if row.read is None and row.scar is None:
+        faults.append("neither an ECG nor scar; fill the column ecg or scar")
+    if row.read is None and row.read_after is not None:
+        faults.append("a second ECG without a first; fill the column ecg")
+    if found.rows and (row.read is None) != (not found.ecgs):
+        faults.append("some rows have an ecg and some have none; fill the column or leave it out")
     if found.rows and (row.read_after is None) != (not found.after):
         faults.append("some rows have an ecg_after and some have none; fill the column or leave it out")
     if found.rows and (row.scar is None) != (found.rows[0].scar is None):
         faults.append("some rows have a scar and some have none; fill the column or leave it out")
     if not faults:
-        digest = blake2b(b"".join(signal.tobytes() for signal, _ in read)).digest()
+        digest = blake2b(b"".join(samples.tobytes() for samples in [signal for signal, _ in read] or slices)).digest()
         if digest in found.seen:
-            faults.append(f"the same ECG as {found.seen[digest]}; leave one of them out")
+            faults.append(f"the same {'ECG' if read else 'scar'} as {found.seen[digest]}; leave one of them out")
         found.seen.setdefault(digest, row.where)
     if faults:
         found.faulty += 1
         found.faults += [f"{row.where}: {fault}" for fault in faults]
         return
     found.rows.append(row)
+    found.slices += slices
     found.codes.update(row.codes or ())
     for (signal, mark), ecgs, marks in zip(
         read, (found.ecgs, found.after), (found.marks, found.after_marks), strict=False
@@ -178,11 +201,11 @@ def _add(found: _Found, row: EcgRow, label: str | None, sampling_hz: float, leng
 
 
 @contextmanager
-def _collecting(faults: list[str]) -> Iterator[None]:
+def _collecting(faults: list[str], what: str = "") -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        faults.append(str(error))
+        faults.append(f"{what}{error}")
 
 
 def _check_cells(row: EcgRow, label: str | None) -> None:

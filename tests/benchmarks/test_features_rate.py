@@ -84,7 +84,7 @@ def test_functional_components_rate() -> None:
     model = FunctionalPca(components, step=1 / 250)
     runs = [partial(model.fit_transform, curves), lambda: [model.fit_transform(curves[:, i]) for i in range(12)]]
     if find_spec("skfda") is None:
-        together, each = medians(*runs, times=3)
+        together, each = medians(*runs, times=5)
         print(
             f"\n5,000 x 12 x 250: {together:.2f} s all leads together, {each:.2f} s lead by lead; scikit-fda: not installed"
         )
@@ -101,7 +101,7 @@ def test_functional_components_rate() -> None:
 
     # It takes one lead at a time, or the leads one behind the other as a single long curve.
     runs += [lambda: others(curves.reshape(5000, -1)), lambda: [others(curves[:, i]) for i in range(12)]]
-    together, each, their_together, their_each = medians(*runs, times=3)
+    together, each, their_together, their_each = medians(*runs, times=5)
     print(f"\n5,000 x 12 x 250, {components} components, processor seconds    ours  scikit-fda")
     print(
         f"  all leads together                   {together:16.2f} {their_together:11.2f}  {their_together / together:5.1f} x"

@@ -48,6 +48,13 @@ def good_rows(folder: Path, n: int = 4, **more: Sequence[object]) -> list[dict[s
     return rows
 
 
+def scar_file(path: Path, n: int = 3, seed: int = 0, size: int = 16) -> NDArray[np.float32]:
+    """n slices of made-up scar, written as the network reads them."""
+    slices = np.random.default_rng(seed).integers(0, 2, (n, 2, size, size)).astype(np.float32)
+    np.savez(path, slices=slices)
+    return slices
+
+
 def read_rows(folder: Path, rows: Sequence[Mapping[str, object]], **settings: object) -> EcgTable:
     return read_table(written(folder / "table.csv", rows), sampling_hz=RATE_HZ, **settings)  # type: ignore[arg-type]
 
@@ -87,6 +94,51 @@ def test_a_table_gives_signals_patients_labels_and_covariates_in_its_order(tmp_p
     assert table.note == "All 4 ECGs are 4000 ms long."
     assert table.sources[2] == "table.csv line 4 (2.csv)"
     assert (table.signals_after, table.times, table.events, table.scars, table.left_out) == (None, None, None, None, ())
+
+
+def test_a_table_of_scar_needs_no_ecgs(tmp_path: Path) -> None:
+    for i in range(3):
+        scar_file(tmp_path / f"{i}.npz", seed=i)
+    rows = [{"patient": f"p{i}", "scar": f"{i}.npz", "label": i % 2} for i in range(3)]
+    table = read_rows(tmp_path, rows)
+    assert table.slices is not None
+    assert (table.signals.shape, table.slices.shape) == ((3, 12, 0), (3, 3, 2, 16, 16))
+    assert table.labels is not None
+    assert table.labels.tolist() == [0, 1, 0]
+    assert table.sources[1] == "table.csv line 3 (1.npz)"
+    assert table.note == "No ECGs."
+
+
+def test_every_fault_of_scar_is_told_with_its_line(tmp_path: Path) -> None:
+    for i, n in enumerate((3, 3, 11)):
+        scar_file(tmp_path / f"{i}.npz", n=n)
+    (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04 no")
+    names = ["0.npz", "1.npz", "2.npz", "damaged.npz", "none.npz", ""]
+    rows = [{"patient": "p", "scar": name} for name in names]
+    with pytest.raises(ValueError, match="5 of 6 rows") as caught:
+        read_rows(tmp_path, rows)
+    told = str(caught.value).splitlines()[1:]
+    for line, words in zip(
+        told,
+        (
+            "line 3 (1.npz): the same scar as table.csv line 2 (0.npz)",
+            "line 4 (2.npz): scar: 2.npz: 11 slices, need 3 to 10",
+            "line 5 (damaged.npz): scar: damaged.npz: no .npz file of plain arrays",
+            "line 6 (none.npz): scar: no file none.npz",
+            "line 7 (no file): neither an ECG nor scar",
+            "line 7 (no file): some rows have a scar and some have none",
+        ),
+        strict=True,
+    ):
+        assert line.strip().startswith(f"table.csv {words}")
+    assert read_rows(tmp_path, rows, leave_out_faulty=True).patients.tolist() == ["p"]
+
+
+def test_slices_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    for i, size in enumerate((16, 32)):
+        scar_file(tmp_path / f"{i}.npz", size=size)
+    with pytest.raises(ValueError, match=r"slices of \(16, 16\) and \(32, 32\) pixels"):
+        read_rows(tmp_path, [{"patient": "p", "scar": f"{i}.npz"} for i in range(2)])
 
 
 def test_tabs_read_as_commas_do(tmp_path: Path) -> None:
@@ -176,12 +228,16 @@ def test_one_beat_among_recordings_is_cut_only_to_beats(tmp_path: Path) -> None:
 def test_second_ecgs_scars_and_follow_up_come_along(tmp_path: Path) -> None:
     more = {"time": [1.5, 2, 3, 4], "event": [0, 1, 0, 1], "scar": [f"{i}.npz" for i in range(4)]}
     rows = good_rows(tmp_path, ecg_after=["3.csv", "2.csv", "1.csv", "0.csv"], **more)
-    for i in range(4):
-        (tmp_path / f"{i}.npz").touch()
+    made = [scar_file(tmp_path / f"{i}.npz", n=3 + i % 2, seed=i) for i in range(4)]
     table = read_rows(tmp_path, rows)
     assert table.signals_after is not None
     np.testing.assert_array_equal(table.signals_after, table.signals[::-1])
     assert table.scars == tuple(tmp_path / f"{i}.npz" for i in range(4))
+    assert table.slices is not None
+    assert table.slices.shape == (4, 4, 2, 16, 16)
+    for found, slices in zip(table.slices, made, strict=True):
+        np.testing.assert_array_equal(found[: len(slices)], slices)
+        assert np.isnan(found[len(slices) :]).all()
     assert table.times is not None
     assert table.events is not None
     assert table.times.tolist() == [1.5, 2, 3, 4]
@@ -270,8 +326,10 @@ def test_a_cell_that_cannot_be_used_is_told(tmp_path: Path, column: str, cells: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no column patient, ecg; .* there are none"),
-        ("patient;ecg\np;a.csv\n", "no column patient, ecg; .* there are patient;ecg"),
+        ("", "no column patient; .* there are none"),
+        ("patient;ecg\np;a.csv\n", "no column patient; .* there are patient;ecg"),
+        ("patient,sex\np,f\n", "no column ecg; add it, or a column scar alone"),
+        ("patient,scar,ecg_after\np,s.npz,a.csv\n", "no column ecg"),
         ("patient,ecg,ecg\n", "'ecg' occurs twice"),
         ("patient,ecg,\n", "has no name"),
         ("patient,ecg\np,a.csv,3\n", "line 2: more cells than the 2 columns"),
@@ -484,6 +542,12 @@ def test_rows_can_be_cut_and_changed_before_they_are_read() -> None:
     ]
     table = stack_rows((replace(row, patient=row.where) for row in islice(made, 2)), sampling_hz=RATE_HZ)
     assert table.patients.tolist() == ["row 0", "row 1"]
+
+
+def test_a_second_ecg_without_a_first_is_refused() -> None:
+    ecg = Ecg(leads=STANDARD_LEADS, signal_mv=recordings(1)[0][0], rate_hz=RATE_HZ)
+    with pytest.raises(ValueError, match="row: a second ECG without a first"):
+        stack_rows([EcgRow(where="row", patient="p", read=None, read_after=lambda: ecg)])
 
 
 def test_the_75_real_beats_have_twelve_leads_in_mv() -> None:

@@ -56,6 +56,24 @@ def test_few_of_many_components_are_those_of_a_plain_svd(noise: float) -> None:
     np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-10)
 
 
+@pytest.mark.parametrize("offset", [0.0, 3.0, 1e4])
+def test_components_of_tall_tables_are_those_of_a_plain_svd(offset: float) -> None:
+    # However large the mean is beside what varies: it is subtracted before or after the products.
+    curves = walks(n=400, leads=1, samples=60, seed=3) + offset
+    model = FunctionalPca(10).fit(curves)
+    root = np.sqrt(weights(60, 1.0))
+    _, sizes, right = np.linalg.svd((curves - curves.mean(axis=0)).reshape(400, -1) * root, full_matrices=False)
+    np.testing.assert_allclose(model.explained_variance_, sizes[:10] ** 2 / 399, rtol=1e-11)
+    cosines = np.sum(model.components_.reshape(10, -1) * root * right[:10], axis=1)
+    np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-13)
+
+
+def test_scores_of_the_curves_of_the_fit_are_those_of_transform() -> None:
+    curves = walks()
+    model = FunctionalPca(4)
+    np.testing.assert_array_equal(model.fit_transform(curves), model.transform(curves))
+
+
 @pytest.mark.parametrize(("n", "number"), [(40, 10), (8, None), (100, None), (700, 3)])
 def test_the_basis_is_orthonormal_in_the_integral(n: int, number: int | None) -> None:
     basis = FunctionalPca(number, step=0.25).fit(walks(n=n)).components_
@@ -134,6 +152,7 @@ def test_new_curves_do_not_move_the_fit() -> None:
         (walks()[:1], FunctionalPca(1), "at least 2"),
         (np.full((4, 2, 9), 7.3), FunctionalPca(1), "all curves are the same"),
         (np.where(np.arange(25) == 3, np.nan, walks()), FunctionalPca(1), r"X\[0, 0, 3\] is nan \(120 of"),
+        (np.where(np.arange(25) == 3, np.inf, walks()), FunctionalPca(1), r"X\[0, 0, 3\] is inf \(120 of"),
         (walks(), FunctionalPca(40), "have 1 to 39 components"),
         (walks(), FunctionalPca(0), "n_components is 0"),
         (walks(), FunctionalPca(1.5), "n_components is 1.5"),
