@@ -13,6 +13,7 @@ MODELS = {
     "rv-function": "ml.rv_function:RVFunctionRegressor",
     "qrs-pca": "ml.qrs_pca:QrsPca",
     "scar-segmentation": "ml.segmentation:ScarSegmenter",
+    "response": "ml.response.estimator:ResponseModel",
 }
 
 

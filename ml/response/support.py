@@ -1,0 +1,116 @@
+"""How far a row lies from the training rows: a site unlike any that was ever paced has no answer, only a guess.
+
+Mahalanobis distance [1936, Proc. Natl. Inst. Sci. India 2, 49-55] of the filled and standardised columns from their mean,
+
+    D^2 = (x - m)' inv(C + 0.1 I) (x - m),
+
+once for all columns and once for each family of predictors, since a strange place is lost among sixty columns but not
+among three; 0.1 (our choice) keeps columns that say the same from counting small differences for large ones. Each D is
+divided by the 99th percentile of the same distance of the training rows, each measured with itself left out; the largest
+of these ratios is divided by its own 99th percentile. So 1 is the border, and about one in a hundred like the
+training rows lies beyond it.
+
+Infinitely far are a row with another value in a column that never changed in training, and one that lacks over half of
+the predictors that training always had.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.response.design import Design
+from ml.response.predictors import Float, Int
+
+ALL = "all"
+MISSING = "missing"
+_RIDGE = 0.1
+_INSIDE = 0.99
+_MISSING = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Support:
+    """Where the training rows lie.
+
+    Attributes:
+        families: (f,) names.
+        family_of: (c,) number of the family of each column.
+        covariance: (c, c) of the standardised columns.
+        limits: (f + 1,) 99th percentile of the distance in each family and, last, in all columns.
+        limit: 99th percentile of the largest ratio.
+    """
+
+    families: tuple[str, ...]
+    family_of: Int
+    covariance: Float
+    limits: Float
+    limit: float
+
+    def distance(self, numbers: Float, design: Design) -> tuple[Float, tuple[str, ...]]:
+        """(n,) distances of (n, c) encoded rows, 1 at the border, and the (n,) names of what lies furthest out."""
+        scaled = standardised(numbers, design)
+        blocks = _blocks(self.family_of, len(self.families))
+        squares = np.stack([_squares(scaled[:, block], self.covariance[np.ix_(block, block)]) for block in blocks])
+        ratios = np.sqrt(squares) / self.limits[:, None]
+        odd = (scaled != 0) & design.constant & ~design.unknown
+        for family in range(len(self.families)):
+            ratios[family, odd[:, self.family_of == family].any(axis=1)] = np.inf
+        distance = ratios.max(axis=0) / self.limit
+        names = np.array([*self.families, ALL], dtype=object)[ratios.argmax(axis=0)]
+        always = ~np.isin(design.owner, design.gaps)
+        blind = np.isnan(numbers[:, always]).mean(axis=1) > _MISSING if always.any() else np.zeros(len(numbers), bool)
+        distance[blind], names[blind] = np.inf, MISSING
+        return distance, tuple(names.tolist())
+
+
+def fit_support(numbers: Float, design: Design, families: tuple[str, ...]) -> Support:
+    """Support of (n, c) encoded rows with the family of each column."""
+    names, family_of = np.unique(np.array(families), return_inverse=True)
+    scaled = standardised(numbers, design)
+    covariance = scaled.T @ scaled / len(scaled)
+    left_out = np.stack(
+        [
+            left_out_squares(scaled[:, block], covariance[np.ix_(block, block)])
+            for block in _blocks(family_of, len(names))
+        ]
+    )
+    distances = np.sqrt(left_out)
+    limits = np.quantile(distances, _INSIDE, axis=1)
+    limits[limits == 0] = 1.0  # a family without a column that changes
+    return Support(
+        families=tuple(names.tolist()),
+        family_of=family_of.astype(np.int64),
+        covariance=covariance,
+        limits=limits,
+        limit=float(np.quantile((distances / limits[:, None]).max(axis=0), _INSIDE)) or 1.0,
+    )
+
+
+def standardised(numbers: Float, design: Design) -> Float:
+    """(n, c) filled columns with mean 0 and standard deviation 1 in training; 0 in a column that training never had."""
+    columns = len(design.owner)
+    scaled: Float = (design.filled(numbers) - design.centre[:columns]) / design.scale[:columns]
+    return np.where(design.unknown, 0.0, scaled)
+
+
+def left_out_squares(scaled: Float, covariance: Float) -> Float:
+    """(n,) D^2 of each training row from the mean and covariance of the others, with a ridge of 0.1 n / (n - 1).
+
+    With one row left out of n, C + 0.1 I becomes n/(n - 1) (C + 0.1 I - d d'/(n - 1)), where d is its distance from the
+    mean, and that distance becomes n/(n - 1) d; the inverse follows by Sherman and Morrison
+    [1950, doi:10.1214/aoms/1177729893].
+    """
+    n = len(scaled)
+    squares = _squares(scaled, covariance)
+    return n / (n - 1) * squares / (1 - squares / (n - 1))
+
+
+def _squares(scaled: Float, covariance: Float) -> Float:
+    half = np.linalg.solve(np.linalg.cholesky(covariance + _RIDGE * np.eye(len(covariance))), scaled.T)
+    squares: Float = (half**2).sum(axis=0)
+    return squares
+
+
+def _blocks(family_of: Int, families: int) -> list[Int]:
+    """Columns of each family, then all."""
+    return [*(np.flatnonzero(family_of == family) for family in range(families)), np.arange(len(family_of))]
