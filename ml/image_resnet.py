@@ -3,6 +3,7 @@
 Needs the extra [deep].
 """
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -61,7 +62,17 @@ class ImageResNetClassifier(NetworkClassifier):
         self.device = device
         self.mixed_precision = mixed_precision
 
-    def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+    def check_settings(self) -> None:
+        """Find what no data could make right.
+
+        Raises:
+            ValueError: naming the setting.
+        """
+        super().check_settings()
+        model_image(np.zeros((1, len(STANDARD_LEADS), 2)), self.sampling_hz, size=self.size, panel_s=self.panel_s)
+
+    def network_inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+        """(n, ...) what the network reads, all checks done."""
         signals = as_signals(X, self.leads, self.sampling_hz)
         return torch.from_numpy(model_image(signals, self.sampling_hz, size=self.size, panel_s=self.panel_s))
 

@@ -112,13 +112,24 @@ class LightGbmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.threads = threads
         self.random_state = random_state
 
+    def check_settings(self) -> None:
+        """Find what no data could make right; `fit` does so, too.
+
+        Raises:
+            ValueError: naming the setting.
+        """
+        for name, least in (("trees", 1), ("components", 1), ("threads", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, need at least {least}")
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 (as scikit-learn)
         """Learn from (n, leads, samples) mV and (n,) labels.
 
         Raises:
-            ValueError: if the signals do not pass `as_signals` or hold no heartbeat, or the labels are too few or all
-                the same.
+            ValueError: if the signals do not pass `as_signals` or hold no heartbeat, the labels are too few or all the
+                same, or a setting is impossible.
         """
+        self.check_settings()
         signals, labels = as_signals(X, self.leads, self.sampling_hz), np.asarray(y)
         if labels.shape != (len(signals),):
             raise ValueError(f"y has shape {labels.shape}, need one label for each of the {len(signals)} ECGs")

@@ -58,7 +58,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         Raises:
             ValueError: if X or y does not fit, y holds one class only, or a class is too small for early stopping.
         """
-        inputs = self._inputs(X)
+        inputs = self.network_inputs(X)
         labels = np.asarray(y)
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise ValueError(f"y[{int(np.argmin(np.isfinite(labels)))}] is NaN or infinite; leave out who has no class")
@@ -69,7 +69,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         target = _class_numbers(labels, classes, len(inputs))
         watched_data = None
         if watched is not None:
-            watched_inputs = self._inputs(watched[0])
+            watched_inputs = self.network_inputs(watched[0])
             watched_data = (watched_inputs, _class_numbers(np.asarray(watched[1]), classes, len(watched_inputs)))
         self._train(
             inputs,
@@ -179,7 +179,8 @@ class CompositeClassifier(NetworkClassifier):
         self.device = device
         self.mixed_precision = mixed_precision
 
-    def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+    def network_inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+        """(n, ...) what the network reads, all checks done."""
         both = np.asarray(X)
         if both.ndim != 3 or both.shape[1] != self.recordings * len(self.leads):
             raise ValueError(
@@ -242,7 +243,8 @@ class SlidingScarClassifier(NetworkClassifier):
         self.device = device
         self.mixed_precision = mixed_precision
 
-    def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+    def network_inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+        """(n, ...) what the network reads, all checks done."""
         slices = np.asarray(X, dtype=np.float32)
         if (
             slices.ndim != 5

@@ -1,6 +1,6 @@
 """What the scikit-learn estimators over networks share: how they are trained, asked, and taken apart for saving.
 
-A subclass says how X becomes a tensor (`_inputs`) and which network reads it (`_network`). Weights, and the scaling that
+A subclass says how X becomes a tensor (`network_inputs`) and which network reads it (`_network`). Weights, and the scaling that
 belongs to them, are all that is learnt.
 
 Needs the extra [deep].
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ml.model_store import JSON, ModelParts, from_settings, settings_of
 from ml.networks import Scaling
-from ml.training import Data, LearningCurve, Objective, Progress, TrainingPlan, answers, seeded, train
+from ml.training import Data, LearningCurve, Objective, Progress, TrainingPlan, answers, find_device, seeded, train
 
 # Of the patients that `fit` is given, early stopping watches one fifth (our choice).
 _INNER_FOLDS = 5
@@ -40,13 +40,26 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
     network_: nn.Module
     curve_: LearningCurve
 
-    def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
-        """(n, ...) what the network reads, all checks done."""
+    def network_inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+        """(n, ...) what the network reads.
+
+        Raises:
+            ValueError: if X is not what this estimator takes.
+        """
         raise NotImplementedError
 
     def _network(self, outputs: int) -> nn.Module:
         """The network with random weights, after torch's random state."""
         raise NotImplementedError
+
+    def check_settings(self) -> None:
+        """Find what no data could make right; `fit` does so, too.
+
+        Raises:
+            ValueError: naming the setting.
+        """
+        self._plan()
+        find_device(self.device)
 
     def parts(self) -> ModelParts:
         """What `save_model` stores."""
@@ -94,15 +107,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         checkpoints: Path | None,
     ) -> None:
         """Fit `network_` to (n, ...) inputs; `strata` balance what early stopping watches, `groups` keep together."""
-        plan = TrainingPlan(
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
-            patience=self.patience,
-            seed=self.random_state,
-            device=self.device,
-            mixed_precision=self.mixed_precision,
-        )
+        self.check_settings()
         data: Data = (inputs, target)
         if self.patience is not None and watched is None:
             learn, watch = inner_split(strata, groups, seed=self.random_state)
@@ -112,14 +117,27 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         for module in network.modules():
             if isinstance(module, Scaling):
                 module.fit(data[0])
-        self.curve_ = train(network, data, objective, plan, watched=watched, progress=progress, checkpoints=checkpoints)
+        self.curve_ = train(
+            network, data, objective, self._plan(), watched=watched, progress=progress, checkpoints=checkpoints
+        )
         self.network_ = network
         self._n_outputs = outputs
+
+    def _plan(self) -> TrainingPlan:
+        return TrainingPlan(
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            seed=self.random_state,
+            device=self.device,
+            mixed_precision=self.mixed_precision,
+        )
 
     def _answers(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
         """(n, outputs) logits or values."""
         check_is_fitted(self, "network_")
-        return answers(self.network_, self._inputs(X), device=self.device)
+        return answers(self.network_, self.network_inputs(X), device=self.device)
 
 
 def inner_split(

@@ -13,7 +13,7 @@ Units: mV, Hz, %, mL/m2. Needs the extra [deep].
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -68,6 +68,8 @@ class RVFunctionRegressor(RegressorMixin, StartsFromWeights):  # type: ignore[mi
         random_state: seed of the first weights, the order and what early stopping watches.
     """
 
+    output_names: ClassVar[tuple[str, ...]] = TARGETS
+
     target_mean_: Float
     target_deviation_: Float
 
@@ -119,7 +121,7 @@ class RVFunctionRegressor(RegressorMixin, StartsFromWeights):  # type: ignore[mi
         Raises:
             ValueError: if X, y or `pretrained` does not fit, or all patients have the same RVEF or RVEDV.
         """
-        inputs = self._inputs(X)
+        inputs = self.network_inputs(X)
         values = _as_targets(y, len(inputs))
         self.target_mean_, self.target_deviation_ = values.mean(axis=0), values.std(axis=0)
         same = np.flatnonzero(np.ptp(values, axis=0) == 0)
@@ -128,7 +130,7 @@ class RVFunctionRegressor(RegressorMixin, StartsFromWeights):  # type: ignore[mi
                 f"{TARGETS[same[0]]} is {values[0, same[0]]:g} in all {len(values)} rows; nothing to learn"
             )
         if watched is not None:
-            watched_inputs = self._inputs(watched[0])
+            watched_inputs = self.network_inputs(watched[0])
         self._train(
             inputs,
             self._standardised(values),
@@ -176,7 +178,8 @@ class RVFunctionRegressor(RegressorMixin, StartsFromWeights):  # type: ignore[mi
             raise ValueError(f"the scale of the values is {scale.tolist()}, need means and deviations > 0 of {TARGETS}")
         return made
 
-    def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+    def network_inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+        """(n, ...) what the network reads, all checks done."""
         return torch.from_numpy(self.signals_for_network(X))
 
     def _network(self, outputs: int) -> nn.Module:

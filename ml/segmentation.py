@@ -19,6 +19,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from ml.lge_slices import range_within
 from ml.pretrained_weights import PretrainedWeights, StartsFromWeights
 from ml.training import Data, LearningCurve, Progress, TrainingPlan
 
@@ -73,7 +74,8 @@ class ScarSegmenter(StartsFromWeights):
 
     X is (n, 1, height, width) of any size and any unit of intensity: each slice is brought to mean 0 and deviation 1. With
     `within_myocardium`, X is (n, 2, height, width), channel 1 the mask of the myocardium: intensities go from 0 to 1
-    within it and are 0 outside, and there is no scar outside, as published. y is (n, height, width) of 0 and 1.
+    within it and are 0 outside, and there is no scar outside, as published; `ml.lge_slices` brings slices of many patients
+    to one frame. y is (n, height, width) of 0 and 1.
 
     Args:
         within_myocardium: whether X has the mask.
@@ -126,6 +128,15 @@ class ScarSegmenter(StartsFromWeights):
         made.curve_ = LearningCurve()
         return made
 
+    def check_settings(self) -> None:
+        """Find what no data could make right.
+
+        Raises:
+            ValueError: naming the setting.
+        """
+        super().check_settings()
+        self._check_feature_size()
+
     def fit(
         self,
         X: ArrayLike,  # noqa: N803
@@ -149,7 +160,7 @@ class ScarSegmenter(StartsFromWeights):
         Raises:
             ValueError: if X, y or `pretrained` does not fit, or no slice has scar.
         """
-        slices, masks = self._inputs(X), _as_masks(y)
+        slices, masks = self.network_inputs(X), _as_masks(y)
         if not masks.any():
             raise ValueError(f"none of the {len(masks)} masks has scar; nothing to learn")
         self._train(
@@ -182,7 +193,8 @@ class ScarSegmenter(StartsFromWeights):
         """Mean Dice over the slices."""
         return float(dice(self.predict(X), y).mean())
 
-    def _inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+    def network_inputs(self, X: ArrayLike) -> Tensor:  # noqa: N803
+        """(n, ...) what the network reads, all checks done."""
         slices = np.asarray(X, dtype=np.float32)
         channels = 2 if self.within_myocardium else 1
         if slices.ndim != 4 or slices.shape[1] != channels or 0 in slices.shape:
@@ -190,12 +202,12 @@ class ScarSegmenter(StartsFromWeights):
         if not np.isfinite(slices).all():
             bad = np.flatnonzero(~np.isfinite(slices).all(axis=(1, 2, 3)))
             raise ValueError(f"X[{bad[0]}] has pixels that are not finite ({len(bad)} of {len(slices)} slices have)")
-        inside = _as_masks(slices[:, 1]) if self.within_myocardium else np.ones_like(slices[:, 0], dtype=bool)
-        return torch.from_numpy(_normalised(slices[:, 0], inside, by_range=self.within_myocardium)[:, None])
+        image = slices[:, 0]
+        ready = range_within(image, _as_masks(slices[:, 1])) if self.within_myocardium else _standardised(image)
+        return torch.from_numpy(ready[:, None])
 
     def _network(self, outputs: int) -> nn.Module:
-        if self.feature_size % 12 or not 12 <= self.feature_size <= _MAX_FEATURES:
-            raise ValueError(f"feature_size is {self.feature_size}, need a multiple of 12 from 12 to {_MAX_FEATURES}")
+        self._check_feature_size()
         if find_spec("einops") is None:  # MONAI would say so in the first step of the training only
             raise ModuleNotFoundError(
                 "scar-segmentation needs einops, which is not installed: pip install 'crt-twin[deep]'", name="einops"
@@ -205,8 +217,12 @@ class ScarSegmenter(StartsFromWeights):
             swin = SwinUNETR(in_channels=1, out_channels=outputs, feature_size=self.feature_size, spatial_dims=2)
         return self._started(PaddedNet(swin))
 
+    def _check_feature_size(self) -> None:
+        if self.feature_size % 12 or not 12 <= self.feature_size <= _MAX_FEATURES:
+            raise ValueError(f"feature_size is {self.feature_size}, need a multiple of 12 from 12 to {_MAX_FEATURES}")
+
     def _watched(self, X: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:  # noqa: N803
-        slices = self._inputs(X)
+        slices = self.network_inputs(X)
         return slices, _target(_as_masks(y), slices)
 
 
@@ -226,17 +242,14 @@ class PaddedNet(nn.Module):
         return logits[:, :, top : top + height, left : left + width]
 
 
-def _normalised(slices: Float32, inside: NDArray[np.bool_], *, by_range: bool) -> Float32:
-    """(n, height, width) slices, 0 outside: of mean 0 and deviation 1 inside, or from 0 to 1."""
-    ready = np.zeros_like(slices)
-    for i, (image, mask) in enumerate(zip(slices, inside, strict=True)):
-        values = image[mask]
-        if values.size == 0 or np.ptp(values) == 0:
-            where = "within the myocardium" if by_range else "throughout"
-            raise ValueError(f"X[{i}] is flat or empty {where}; leave out slices without an image")
-        low, scale = (values.min(), np.ptp(values)) if by_range else (values.mean(), values.std())
-        ready[i][mask] = (values - low) / scale
-    return ready
+def _standardised(slices: Float32) -> Float32:
+    """(n, height, width) slices, each of mean 0 and deviation 1."""
+    means, deviations = slices.mean(axis=(1, 2), keepdims=True), slices.std(axis=(1, 2), keepdims=True)
+    flat = np.flatnonzero(np.ptp(slices, axis=(1, 2)) == 0)
+    if flat.size:
+        raise ValueError(f"X[{flat[0]}] is flat ({flat.size} of {len(slices)} are); leave out slices without an image")
+    standardised: Float32 = (slices - means) / deviations
+    return standardised
 
 
 def _as_masks(y: ArrayLike) -> NDArray[np.bool_]:

@@ -46,7 +46,8 @@ def as_signals(X: ArrayLike, leads: Sequence[str], sampling_hz: float) -> Float3
         )
     if not MIN_RATE_HZ <= sampling_hz <= MAX_RATE_HZ:
         raise ValueError(
-            f"sampling_hz is {sampling_hz:.6g}, need {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} samples per second"
+            f"sampling_hz is {sampling_hz:.6g}, need {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} samples per second: fewer leave too "
+            "few within a QRS to see its shape"
         )
     _check_finite(signals, leads)
     standard: Float32 = np.matmul(_matrix(tuple(_SPELLING.get(name.strip().upper(), name) for name in leads)), signals)

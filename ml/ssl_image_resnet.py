@@ -105,6 +105,16 @@ class SSLImageResNetClassifier(StartsFromWeights, ImageResNetClassifier):
         self.unlabelled = unlabelled
         self.pretrained = pretrained
 
+    def check_settings(self) -> None:
+        """Find what no data could make right.
+
+        Raises:
+            ValueError: naming the setting.
+        """
+        super().check_settings()
+        if self.pretraining_epochs < 1:
+            raise ValueError(f"pretraining_epochs is {self.pretraining_epochs}, need at least 1")
+
     def fit(
         self,
         X: ArrayLike,  # noqa: N803

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,6 +24,9 @@ from torch.nn import functional as F  # noqa: N812
 from ml.model_store import ModelParts, read_parts, write_parts
 
 Data = tuple[Tensor, ...]
+
+# Of the time, at most, goes into writing checkpoints (our choice).
+_WRITING_SHARE = 0.1
 
 
 class Objective(Protocol):
@@ -125,7 +129,7 @@ def train(
 
     Raises:
         ValueError: if there are fewer than two rows, the plan has a patience and nothing is watched, the device is not
-            there, or the loss is no longer finite.
+            there, the checkpoint is damaged, or the loss is no longer finite.
     """
     if len(data[0]) < 2:
         raise ValueError(f"{len(data[0])} rows are too few to train on, need at least 2")
@@ -137,7 +141,11 @@ def train(
         path = checkpoints / f"{_fingerprint(network, data, objective, plan, watched)}.checkpoint"
     run = _Run(_moved(network, device), plan)
     if path is not None and path.is_file():
-        run.restore(read_parts(path)[1])
+        try:
+            run.restore(read_parts(path)[1])
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:  # of what is no checkpoint of this run
+            raise ValueError(f"{path} cannot be gone on with; remove it to train anew: {error}") from error
+    next_write = -np.inf
     while not run.finished:
         epoch = len(run.curve.training)
         with _determined(device, plan, epoch):
@@ -145,9 +153,12 @@ def train(
             if watched is not None:
                 run.curve.watched.append(run.loss_of(watched, objective, device))
         run.keep_if_best()
-        if path is not None:
+        # Not after every epoch of a large network on few patients, which would take longer than the training.
+        if path is not None and (run.finished or monotonic() >= next_write):
+            began = monotonic()
             path.parent.mkdir(parents=True, exist_ok=True)
             write_parts(path, "checkpoint", run.parts())
+            next_write = monotonic() + (monotonic() - began) / _WRITING_SHARE
         if progress is not None:
             progress(run.curve, plan)
     network.load_state_dict(run.kept)

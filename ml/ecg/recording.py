@@ -65,7 +65,8 @@ class Ecg:
             )
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
             raise ValueError(
-                f"rate_hz is {rate_hz:.6g}, need {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g}; times must be in milliseconds"
+                f"rate_hz is {rate_hz:.6g}, need {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} samples per second: fewer leave too few "
+                "within a QRS to see its shape; times must be in milliseconds"
             )
         signal.flags.writeable = False
         object.__setattr__(self, "leads", leads)

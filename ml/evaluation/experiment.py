@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +14,7 @@ from ml.evaluation.calibration import brier_parts, calibration_bins
 from ml.evaluation.comparison import auc_interval, compare_aucs, corrected_t, delong, mcnemar
 from ml.evaluation.decision import SHOWN, mean_net_benefit
 from ml.evaluation.intervals import Bool, Estimate, Float, Int, Resampled, resample
+from ml.evaluation.kept_fits import KeptFits
 from ml.evaluation.leak import LeakTest, leak_test, row_of_patients
 from ml.evaluation.metrics import Kind, Task, mean_over_repeats, measure
 from ml.evaluation.optimism import bootstrap_corrected
@@ -52,6 +54,7 @@ def evaluate(
     shuffles: int = 0,
     resamples: int = 2000,
     progress: Progress | None = None,
+    checkpoints: Path | None = None,
 ) -> Evaluation:
     """Cross-validate models on the same folds of patients and compare them.
 
@@ -75,10 +78,12 @@ def evaluate(
         shuffles: repeats on shuffled outcomes per model for the leak test, 2 at least; 0: no test.
         resamples: of the patients, for intervals.
         progress: called with fits done and fits in all.
+        checkpoints: folder that keeps the answers of each finished fit, and of a network the state of an unfinished one:
+            the same call goes on where it was cut off and ends with the same numbers. Nothing removes it.
 
     Raises:
         ValueError: for inputs that do not fit together, too few patients of a class for the folds, one class only, or
-            a model that refuses the data or does not answer with probabilities.
+            a model that refuses the data, does not answer with probabilities, or has no checkpoints.
     """
     if not models or seeds < 1 or folds < 2:
         raise ValueError(f"need a model, a seed and two folds at least, got {len(models)}, {seeds} and {folds}")
@@ -88,10 +93,14 @@ def evaluate(
     if baseline in models:
         raise ValueError(f"{baseline!r} is the name of the baseline; give your model another one")
     count = FitCounter(len(models) * ((seeds + shuffles) * folds + (refits + 1 if refits else 0)), progress)
+    kept = None if checkpoints is None else KeptFits(checkpoints, problem.samples)
     fold_of = np.stack([folds_of(problem, folds, seed) for seed in range(seeds)])
     predicted = {
         name: np.stack(
-            [out_of_fold(model, problem, fold_of[seed], seed=seed, name=name, done=count) for seed in range(seeds)]
+            [
+                out_of_fold(model, problem, fold_of[seed], seed=seed, name=name, done=count, kept=kept)
+                for seed in range(seeds)
+            ]
         )
         for name, model in models.items()
     }
@@ -107,10 +116,12 @@ def evaluate(
             _summary(name, problem, predicted[name], resampled[name], fold_of),
             net_benefit=_net_benefit(problem, predicted[name], resamples),
             settings=" ".join(repr(models[name]).split()) if name in models else "",
-            corrected=bootstrap_corrected(models[name], problem, refits=refits, done=count)
+            corrected=bootstrap_corrected(models[name], problem, refits=refits, done=count, kept=kept)
             if refits and name in models
             else None,
-            leak=_leak(models[name], name, problem, folds, shuffles, count) if shuffles and name in models else None,
+            leak=_leak(models[name], name, problem, folds, shuffles, count, kept)
+            if shuffles and name in models
+            else None,
         )
         for name in predicted
     )
@@ -238,14 +249,22 @@ def _compared(
     )
 
 
-def _leak(model: BaseEstimator, name: str, problem: Problem, folds: int, shuffles: int, count: FitCounter) -> LeakTest:
+def _leak(
+    model: BaseEstimator,
+    name: str,
+    problem: Problem,
+    folds: int,
+    shuffles: int,
+    count: FitCounter,
+    kept: KeptFits | None,
+) -> LeakTest:
     """The leak test of the protocol that `evaluate` follows."""
     metric, chance = ("correlation", 0.0) if problem.task.kind == "number" else ("auc", 0.5)
 
     def score(donors: Int, seed: int) -> float:
         shuffled = replace(problem, truth=problem.truth[donors], outcome=problem.outcome[donors])
         fold_of = folds_of(shuffled, folds, seed)
-        predicted = out_of_fold(model, shuffled, fold_of, seed=seed, name=name, done=count)
+        predicted = out_of_fold(model, shuffled, fold_of, seed=seed, name=name, done=count, kept=kept)
         parts = [
             measure(problem.task, shuffled.truth[test], predicted[test], np.ones((1, int(test.sum()))))[metric][0]
             for test in (fold_of == fold for fold in range(folds))

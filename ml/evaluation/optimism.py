@@ -18,8 +18,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ml.evaluation.intervals import Float, Int
+from ml.evaluation.kept_fits import KeptFits
 from ml.evaluation.metrics import Task, measure
-from ml.evaluation.protocol import FitCounter, Problem, fit_clone, predictions
+from ml.evaluation.protocol import FitCounter, Problem, answers_of_fit
 
 _ATTEMPTS = 1000  # at a draw with every class both in it and outside
 
@@ -45,7 +46,13 @@ class Corrected:
 
 
 def bootstrap_corrected(
-    estimator: BaseEstimator, problem: Problem, *, refits: int, seed: int = 0, done: FitCounter | None = None
+    estimator: BaseEstimator,
+    problem: Problem,
+    *,
+    refits: int,
+    seed: int = 0,
+    done: FitCounter | None = None,
+    kept: KeptFits | None = None,
 ) -> dict[str, Corrected]:
     """Apparent, optimism-corrected and .632+ performance, by metric.
 
@@ -55,6 +62,7 @@ def bootstrap_corrected(
         refits: number of draws; 100 to 200 where fits are cheap.
         seed: of the draws, and every `random_state` of the model.
         done: called after each fit.
+        kept: answers of an earlier run, and those of this one.
 
     Raises:
         ValueError: if a class has so few patients that no draw holds some of it and leaves some out.
@@ -64,7 +72,7 @@ def bootstrap_corrected(
     everyone = np.arange(n)
 
     def fit_to(rows: Int) -> Float:
-        predicted = predictions(fit_clone(estimator, problem, rows, seed=seed), problem, everyone)
+        predicted = answers_of_fit(estimator, problem, rows, everyone, seed=seed, kept=kept)
         if done is not None:
             done()
         return predicted

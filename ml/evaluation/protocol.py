@@ -8,6 +8,7 @@ every `random_state` of the estimator, also of its parts.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.model_selection._search import BaseSearchCV
 
 from ml.evaluation.intervals import Float, Int
+from ml.evaluation.kept_fits import KeptFits
 from ml.evaluation.metrics import Kind, Task
 from ml.evaluation.splits import PatientFolds, patient_numbers
 
@@ -119,6 +121,7 @@ def out_of_fold(
     name: str,
     thin: Callable[[Int], Int] | None = None,
     done: FitCounter | None = None,
+    kept: KeptFits | None = None,
 ) -> Float:
     """Predictions of every row by the clone that was not fitted on its fold.
 
@@ -130,6 +133,7 @@ def out_of_fold(
         name: of the model, for messages.
         thin: picks the rows to train on from those of a fold's training set; None: all of them.
         done: called after each fit.
+        kept: answers of an earlier run, and those of this one.
 
     Returns:
         (n, classes) probabilities, or (n,) numbers.
@@ -141,8 +145,8 @@ def out_of_fold(
     for fold in range(int(fold_of.max()) + 1):
         train, test = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         try:
-            fitted = fit_clone(estimator, problem, train if thin is None else thin(train), seed=seed)
-            parts.append((test, predictions(fitted, problem, test)))
+            learnt = train if thin is None else thin(train)
+            parts.append((test, answers_of_fit(estimator, problem, learnt, test, seed=seed, kept=kept)))
         except ValueError as error:
             raise ValueError(
                 f"model {name!r} failed in fold {fold} of seed {seed}{_gaps(problem.samples)}: {error}"
@@ -155,18 +159,42 @@ def out_of_fold(
     return filled
 
 
-def fit_clone(estimator: BaseEstimator, problem: Problem, train: Int, *, seed: int) -> BaseEstimator:
-    """A clone fitted on some rows, also several times the same. Searches and models that take `groups` get the patients."""
+def answers_of_fit(
+    estimator: BaseEstimator, problem: Problem, train: Int, test: Int, *, seed: int, kept: KeptFits | None = None
+) -> Float:
+    """Predictions of some rows by a clone fitted on others, or those that an earlier run has kept."""
+    if kept is None:
+        return predictions(fit_clone(estimator, problem, train, seed=seed), problem, test)
+    key = kept.key(estimator, problem.outcome, problem.patients, train, test, seed=seed, classes=problem.task.classes)
+    answers = kept.read(key, len(test))
+    if answers is None:
+        fitted = fit_clone(estimator, problem, train, seed=seed, checkpoints=kept.unfinished(key))
+        answers = predictions(fitted, problem, test)
+        kept.write(key, answers)
+    return answers
+
+
+def fit_clone(
+    estimator: BaseEstimator, problem: Problem, train: Int, *, seed: int, checkpoints: Path | None = None
+) -> BaseEstimator:
+    """A clone fitted on some rows, also several times the same.
+
+    Searches and models that take `groups` get the patients; models that take `checkpoints` get the folder.
+    """
     fresh = clone(estimator)
     states = [key for key in fresh.get_params() if key == "random_state" or key.endswith("__random_state")]
     fresh.set_params(**dict.fromkeys(states, seed))
-    takes_groups = isinstance(fresh, BaseSearchCV) or "groups" in signature(fresh.fit).parameters
-    further = {"groups": problem.patients[train]} if takes_groups else {}
+    asked = signature(fresh.fit).parameters
+    further: dict[str, object] = {}
+    if isinstance(fresh, BaseSearchCV) or "groups" in asked:
+        further["groups"] = problem.patients[train]
+    if checkpoints is not None and "checkpoints" in asked:
+        further["checkpoints"] = checkpoints
     return fresh.fit(rows(problem.samples, train), problem.outcome[train], **further)
 
 
 def predictions(fitted: BaseEstimator, problem: Problem, test: Int) -> Float:
-    """(m, classes) probabilities in the order of the task, or (m,) numbers, of some rows.
+    """(m, classes) probabilities in the order of the task, or numbers, (m,) or with columns as the outcome, of some rows.
 
     Raises:
         ValueError: for another shape, numbers that are not finite, or probabilities outside 0..1 or not adding up to 1.
@@ -174,10 +202,9 @@ def predictions(fitted: BaseEstimator, problem: Problem, test: Int) -> Float:
     samples = rows(problem.samples, test)
     if problem.task.kind == "number":
         values = np.asarray(fitted.predict(samples), dtype=np.float64)
-        if values.shape != (len(test),) or not np.isfinite(values).all():
-            raise ValueError(
-                f"predict gave shape {values.shape} or not finite numbers, need ({len(test)},) finite ones"
-            )
+        shape = (len(test), *problem.outcome.shape[1:])
+        if values.shape != shape or not np.isfinite(values).all():
+            raise ValueError(f"predict gave shape {values.shape} or not finite numbers, need {shape} finite ones")
         return values
     given = np.asarray(fitted.predict_proba(samples), dtype=np.float64)
     own = [str(c) for c in fitted.classes_]

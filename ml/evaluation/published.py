@@ -127,4 +127,31 @@ PUBLISHED: Mapping[str, tuple[Published, ...]] = {
             remark="fits no whole numbers of 74 patients exactly (computed by us)",
         ),
     ),
+    "dokuchaev": (
+        Published(
+            study="Dokuchaev 2022/2023",
+            model="logistic regression, clinical and simulated",
+            patients=57,
+            values={"accuracy": 0.77, "auc": 0.84},
+            source="abstracts of Dokuchaev 2022 and 2023",
+            remark="LVEF up by 10; the cross-validation is not known to us",
+        ),
+    ),
+    "smart-av": (
+        Published(
+            study="SMART-AV (Howell 2021)",
+            model="adaptive lasso, 19 of 43 variables",
+            patients=741,
+            values={"auc": 0.759},
+            source="Howell 2021, abstract",
+            remark="80/20 split; printed 95 % interval 0.678-0.840; 45.5 % responded",
+        ),
+        Published(
+            study="SMART-AV (Howell 2021)",
+            model="guideline",
+            patients=741,
+            values={"auc": 0.639},
+            source="Howell 2021, abstract",
+        ),
+    ),
 }

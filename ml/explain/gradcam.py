@@ -74,7 +74,7 @@ def class_maps(model: NetworkEstimator, X: ArrayLike, target: int) -> NDArray[np
     Raises:
         ValueError: if X does not fit the model, or its network is of another kind.
     """
-    inputs = model._inputs(X)
+    inputs = model.network_inputs(X)
     network = model.network_
     reader = getattr(network, "network", network)  # without the scaling in front
     output, sign = (0, 2.0 * target - 1) if len(getattr(model, "classes_", ())) == 2 else (target, 1.0)

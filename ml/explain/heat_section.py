@@ -34,7 +34,7 @@ def heat_section(subject: Subject) -> Section:
         "lowered the answer nor what another input would do.",
     )
     cases = subject.shown()
-    inputs = subject.model._inputs(subject.X[cases]).numpy()
+    inputs = subject.model.network_inputs(subject.X[cases]).numpy()
     maps = class_maps(subject.model, subject.X[cases], subject.target)
     titles = [subject.titled(row) for row in cases]
     if subject.X.ndim == 5:

@@ -45,7 +45,8 @@ def explain(
             same names are replaced.
         y: (n,) true classes. Grad-CAM then counts the ECGs of the target class, as Mori et al. count responders;
             otherwise those that the model takes for it.
-        target: the class to explain, by default the last of `classes_`; for a regressor the number of the output.
+        target: the class to explain, by default the last of `classes_`; for a regressor an output, by its
+            name in `output_names` or its number, by default the first.
         names: (n,) of the rows, as shown; by default X[0], X[1], ...
         cases: rows for pictures of single ECGs; by default those with the highest answers, and for counterfactuals the
             highest and the lowest.

@@ -34,7 +34,7 @@ def _waveforms(subject: Subject) -> Section | str:
             shown_part(as_signals(subject.X, subject.model.leads, subject.model.sampling_hz), subject.model.sampling_hz)
         ]
     else:
-        windows = np.split(subject.model._inputs(subject.X).numpy(), recordings, axis=1)
+        windows = np.split(subject.model.network_inputs(subject.X).numpy(), recordings, axis=1)
         at = np.arange(windows[0].shape[2], dtype=np.float64)
         shown = [Waves(signal_mv=one, at=at, unit="sample of the window that the network reads") for one in windows]
     for i, waves in enumerate(shown):

@@ -94,10 +94,13 @@ def subject_of(
         predicted = model.classes_[probabilities.argmax(axis=1)]
     elif is_regressor(model):
         predicted = np.asarray(model.predict(rows), dtype=np.float64).reshape(n, -1)
-        labels, number = [], 0 if target is None else target
-        if number not in range(predicted.shape[1]):
-            raise ValueError(f"target is {target!r}, need the number of an output, 0 to {predicted.shape[1] - 1}")
-        answers, meaning = predicted[:, number], f"predicted value {number}"
+        outputs = list(getattr(model, "output_names", (f"value {i}" for i in range(predicted.shape[1]))))
+        labels, number = [], outputs.index(target) if target in outputs else 0 if target is None else target
+        if number not in range(len(outputs)):
+            raise ValueError(
+                f"target is {target!r}, need one of the outputs {outputs}, or its number, 0 to {len(outputs) - 1}"
+            )
+        answers, meaning = predicted[:, number], f"predicted {outputs[number]}"
     else:
         raise ValueError(
             f"{type(model).__name__} is neither classifier nor regressor: it gives no answer per ECG to be explained"

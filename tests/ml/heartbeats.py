@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from ml.ecg.recording import CHEST_LEADS, STANDARD_LEADS, Ecg
@@ -43,17 +42,6 @@ def recordings(n: int, *, beat_count: int = 5, seed: int = 0) -> tuple[NDArray[n
     """(n, 12, samples) recordings: the same beat again and again, every 800 ms."""
     signals, broad = beats(n, seed=seed)
     return np.tile(signals, beat_count), broad
-
-
-def bundle_branch_beats() -> tuple[NDArray[np.float64], NDArray[np.str_], tuple[str, ...]]:
-    """75 real beats (n, 8, 1024) in mV at 1000 Hz with a warped time axis, what they show, and their leads."""
-    path = DATA / "bundle_branch_beats.npz"
-    if not path.is_file():
-        pytest.skip("shared/data/ecg/bundle_branch_beats.npz is not here")
-    with np.load(path) as data:
-        names = ("healthy", "lbbb", "rbbb")
-        signals = np.concatenate([data[name] for name in names]) / 1000
-        return signals, np.repeat(names, [len(data[name]) for name in names]), tuple(data["leads"].tolist())
 
 
 def with_a_gap(signals: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from ml.complexes import complexes
 from ml.ecg.recording import STANDARD_LEADS
 from ml.ecg_features import columns, feature_table
 from ml.lightgbm_classifier import LightGbmClassifier
-from tests.ml.heartbeats import RATE_HZ, beats, bundle_branch_beats, recordings, with_a_gap
+from tests.ml.heartbeats import RATE_HZ, beats, recordings, with_a_gap
+from tests.ml.real_beats import eight_lead_beats
 
 
 def small(**settings: Any) -> LightGbmClassifier:
@@ -35,7 +36,7 @@ def test_labels_without_meaning_are_not_learnt() -> None:
 
 
 def test_three_real_patterns_are_told_apart_by_shape_alone() -> None:
-    signals, labels, leads = bundle_branch_beats()
+    signals, labels, leads = eight_lead_beats()
     model = LightGbmClassifier(1000.0, leads=leads, real_time=False, trees=60)
     found = cross_val_predict(model, signals, labels, cv=StratifiedKFold(3, shuffle=True, random_state=0))
     assert (found == labels).mean() > 0.7

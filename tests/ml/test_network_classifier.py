@@ -168,7 +168,7 @@ def test_the_seed_decides_on_the_first_weights(make: Any, data: Any) -> None:
 
 def test_the_picture_is_drawn_with_the_settings_of_the_model() -> None:
     x, _ = beats(n=2)
-    picture = image(size=48, panel_s=0.7)._inputs(x)
+    picture = image(size=48, panel_s=0.7).network_inputs(x)
     np.testing.assert_array_equal(
         picture.numpy(), model_image(as_signals(x, STANDARD_LEADS, 500), 500, size=48, panel_s=0.7)
     )
@@ -176,8 +176,10 @@ def test_the_picture_is_drawn_with_the_settings_of_the_model() -> None:
 
 def test_the_pre_implant_leads_come_first() -> None:
     pre, post = beats()[0], beats(seed=1)[0]
-    both = composite(recordings=2)._inputs(np.concatenate([pre, post], axis=1))
-    torch.testing.assert_close(both, torch.cat([composite()._inputs(pre), composite()._inputs(post)], dim=1))
+    both = composite(recordings=2).network_inputs(np.concatenate([pre, post], axis=1))
+    torch.testing.assert_close(
+        both, torch.cat([composite().network_inputs(pre), composite().network_inputs(post)], dim=1)
+    )
 
 
 def test_pre_and_post_ecg_are_read_together_and_not_mixed_up() -> None:

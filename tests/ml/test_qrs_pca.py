@@ -8,7 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from ml.complexes import complexes
 from ml.qrs_pca import QrsPca
-from tests.ml.heartbeats import RATE_HZ, beats, bundle_branch_beats, with_a_gap
+from tests.ml.heartbeats import RATE_HZ, beats, with_a_gap
+from tests.ml.real_beats import eight_lead_beats
 
 
 def test_scores_are_those_of_scaling_and_pca_of_2401_numbers() -> None:
@@ -68,7 +69,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 
 
 def test_real_left_and_right_bundle_branch_block_fall_apart_by_shape_alone() -> None:
-    signals, patterns, leads = bundle_branch_beats()
+    signals, patterns, leads = eight_lead_beats()
     model = QrsPca(1000.0, leads=leads, real_time=False).fit(signals)
     shares = {name: model.labels_[patterns == name].mean() for name in ("lbbb", "rbbb")}
     assert abs(shares["lbbb"] - shares["rbbb"]) > 0.6

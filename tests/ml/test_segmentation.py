@@ -128,7 +128,7 @@ def test_intensities_go_from_0_to_1_within_the_myocardium() -> None:
     x, _ = discs(3)
     inside = np.hypot(*np.mgrid[-20:20, -20:20]) < 15
     both = np.concatenate([x, np.broadcast_to(inside, x.shape)], axis=1)
-    for one in segmenter(within_myocardium=True)._inputs(both).numpy()[:, 0]:
+    for one in segmenter(within_myocardium=True).network_inputs(both).numpy()[:, 0]:
         assert (one[inside].min(), one[inside].max()) == (0, 1)
         assert (one[~inside] == 0).all()
 

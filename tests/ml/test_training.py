@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ml import training
+from ml.model_store import ModelParts, write_parts
 from ml.networks import ECGCompositeNet
 from ml.training import LearningCurve, Supervised, TrainingPlan, answers, find_device, seeded, train
 
@@ -120,8 +123,9 @@ class CutOffError(Exception):
 @pytest.mark.parametrize("epochs_done", [1, 4])
 @pytest.mark.parametrize(("network", "data"), [(small_network, rows), (picture_network, pictures)])
 def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(
-    tmp_path: Path, patience: int | None, epochs_done: int, network: Any, data: Any
+    tmp_path: Path, patience: int | None, epochs_done: int, network: Any, data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(training, "_WRITING_SHARE", np.inf)
     whole, again = network(), network()
     p = plan(max_epochs=9, patience=patience)
     curve = train(whole, data(), BINARY, p, watched=data(seed=1))
@@ -141,6 +145,21 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_numbers(
     assert epochs[0] == epochs_done + 1
     assert resumed == curve
     torch.testing.assert_close(weights(again), weights(whole), rtol=0, atol=0)
+
+
+def test_where_writing_takes_long_only_the_first_epoch_and_the_last_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_WRITING_SHARE", 1e-12)
+    written = []
+
+    def counted(path: Path, name: str, parts: ModelParts) -> None:
+        written.append(len(parts.state["training"]))
+        write_parts(path, name, parts)
+
+    monkeypatch.setattr(training, "write_parts", counted)
+    train(small_network(), rows(), BINARY, plan(max_epochs=5), checkpoints=tmp_path)
+    assert written == [1, 5]
 
 
 def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
@@ -167,9 +186,20 @@ def test_a_run_with_other_data_seed_or_weights_has_its_own_checkpoint(tmp_path: 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     train(small_network(), rows(), BINARY, plan(1), checkpoints=tmp_path)
     (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="damaged"):
-        train(small_network(), rows(), BINARY, plan(1), checkpoints=tmp_path)
+    whole = file.read_bytes()
+    for spoilt in (whole[:-40], whole.replace(b"kept_epoch", b"kept_apoch")):
+        file.write_bytes(spoilt)
+        with pytest.raises(ValueError, match=r"remove it to train anew: .*damaged"):
+            train(small_network(), rows(), BINARY, plan(1), checkpoints=tmp_path)
+
+
+def test_a_file_that_is_no_state_of_the_run_is_refused(tmp_path: Path) -> None:
+    train(small_network(), rows(), BINARY, plan(1), checkpoints=tmp_path)
+    (file,) = tmp_path.iterdir()
+    for state in ({}, asdict(LearningCurve())):
+        write_parts(file, "checkpoint", ModelParts(settings={}, state=state))
+        with pytest.raises(ValueError, match="remove it to train anew"):
+            train(small_network(), rows(), BINARY, plan(1), checkpoints=tmp_path)
 
 
 def test_patience_keeps_the_weights_of_the_lowest_watched_loss() -> None:

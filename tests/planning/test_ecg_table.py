@@ -34,6 +34,19 @@ def test_a_row_says_what_the_measurement_says(recording: Path) -> None:
     }
 
 
+def test_three_seconds_are_measured_and_40_hz_are_refused_by_their_reason(recording: Path) -> None:
+    whole = read_ecg(recording)
+    for name, step, samples in (("short", 1, 1500), ("slow", 12, 5000)):
+        rate_hz = 40.0 if name == "slow" else 500.0
+        rows = [f"{1000 * i / rate_hz:g},{mv:.6f}" for i, mv in enumerate(whole.signal_mv[0][:samples:step])]
+        recording.with_name(f"{name}.csv").write_text("\n".join(["time_ms,II", *rows]) + "\n")
+    short, slow = measure_files([recording.with_name("short.csv"), recording.with_name("slow.csv")])
+    assert short["fault"] is None
+    assert short["qrs_ms"] == pytest.approx(measure_files([recording])[0]["qrs_ms"], abs=4)
+    assert slow["qrs_ms"] is None
+    assert "40, need 50 to 20000 samples per second: fewer leave too few within a QRS" in slow["fault"]
+
+
 def test_a_folder_is_all_its_ecgs_in_the_order_of_their_names(recording: Path) -> None:
     shutil.copy(recording, recording.with_name("a.csv"))
     (recording.parent / "notes.txt").write_text("none")

@@ -56,7 +56,7 @@ def models(as_json: Json = False) -> None:
 @app.command(name="train")
 def train_model(
     model: Annotated[str, typer.Option(metavar="NAME", help="See `crt-twin ecg models`.")],
-    data: Annotated[Path, typer.Option(metavar="TABLE", help="CSV with the columns patient, ecg, label.")],
+    data: Annotated[Path, typer.Option(metavar="TABLE", help="CSV with the columns patient, ecg or scar, label.")],
     out: Annotated[Path, typer.Option(metavar="MODEL", help="Model file; its evaluation goes to MODEL.evaluation/.")],
     folds: Annotated[int | None, typer.Option(metavar="N", help="Of the cross-validation: 5.")] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Its repeats: 10; with 0 there is none.")] = None,
@@ -67,14 +67,21 @@ def train_model(
     length: Annotated[str | None, typer.Option(metavar="HOW", help="Cut ECGs to the shortest, or to one beat.")] = None,
     leave_out: Annotated[bool | None, typer.Option("--leave-out-faulty", help="Learn from the others.")] = None,
     virtual: Annotated[bool | None, typer.Option("--virtual", help="These are virtual patients.")] = None,
+    unlabelled: Annotated[
+        list[Path] | None, typer.Option(metavar="TABLE|FILE|DIR", help="ECGs of other people to pretrain on.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Of the model.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model on a table of ECGs, cross-validate it by patient, and write both."""
+    """Train a model on a table of ECGs or scar slices, cross-validate it by patient, and write both.
+
+    What is done is kept in MODEL.partial/ until then: the same command goes on where it was cut off.
+    """
     with exit_codes(quiet):
+        from twin.planning.ecg_pair import evaluation_folder, partial_folder
         from twin.planning.ecg_request import Request, settings_from
-        from twin.planning.ecg_training import evaluation_folder, train
+        from twin.planning.ecg_training import train
         from twin.planning.errors import SettingsError
         from twin.planning.settings import validated
 
@@ -90,13 +97,19 @@ def train_model(
             "length": length,
             "leave_out_faulty": leave_out,
             "virtual": virtual,
+            "unlabelled": unlabelled,
             "settings": settings_from(settings or []),
         }
         values = {"name": model, "table": data, "out": out} | {k: v for k, v in given.items() if v is not None}
         request = validated(Request, values, SettingsError, lambda _: "command line")
-        with progress_bar(quiet) as told:
-            trained = train(request, told)
         log = logging.getLogger("crt-twin")
+        try:
+            with progress_bar(quiet) as told:
+                trained = train(request, told)
+        except KeyboardInterrupt:
+            if partial_folder(out).is_dir():
+                log.info("%s keeps what is done: the same command goes on with it", partial_folder(out))
+            raise
         for note in trained.notes:
             log.info("note: %s", note)
         if as_json:
@@ -124,15 +137,17 @@ def predict(
         from twin.planning.ecg_answers import predict as predicted
         from twin.planning.ecg_answers import write_answers
         from twin.planning.ecg_models import load_stored
+        from twin.planning.ecg_pair import foreign_evaluation
         from twin.planning.errors import InputError, SettingsError
 
         if out is not None and (out.is_dir() or not out.parent.is_dir()):
             raise SettingsError(f"--out {out}: must name a file in a folder that exists")
         stored = load_stored(model)
         rows = predicted(stored, sources)
-        logging.getLogger("crt-twin").warning(
-            "%s: %s, learnt from: %s. %s", model.name, stored.name, stored.training.learnt_from, RESEARCH_USE
-        )
+        log = logging.getLogger("crt-twin")
+        log.warning("%s: %s, learnt from: %s. %s", model.name, stored.name, stored.training.learnt_from, RESEARCH_USE)
+        if fault := foreign_evaluation(model):
+            log.warning("note: %s", fault)
         if out is not None:
             write_answers(rows, out)
         if as_json:
@@ -152,7 +167,9 @@ def explain(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A file that `crt-twin ecg train` wrote.")],
     sources: Annotated[list[Path], typer.Argument(metavar="TABLE|FILE|DIR...", help="ECGs, two at least.")],
     out: Out,
-    target: Annotated[str | None, typer.Option("--class", metavar="CLASS", help="To explain; else the last.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--class", metavar="CLASS", help="Class, or column of numbers, to explain.")
+    ] = None,
     leave_out: Annotated[bool, typer.Option("--leave-out-faulty", help="Explain the others.")] = False,
     virtual: Annotated[bool, typer.Option("--virtual", help="These are virtual patients.")] = False,
     quiet: Quiet = False,

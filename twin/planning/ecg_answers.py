@@ -7,22 +7,19 @@ Units: mV, Hz.
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from ml.datasets.plain import table_rows
 from ml.datasets.rows import EcgRow
 from ml.datasets.stack import EcgTable, stack_rows
-from ml.ecg.readers import read_ecg
 from ml.explain import explain
 from twin.planning.ecg_models import (
+    SCAR_SLICES,
     Float32,
     StoredModel,
-    Which,
     as_input_error,
     needed_rows,
     rows_named,
@@ -30,13 +27,11 @@ from twin.planning.ecg_models import (
     says_virtual,
     target_name,
 )
+from twin.planning.ecg_sources import UNKNOWN, rows_of
 from twin.planning.errors import InputError, SettingsError
 from twin.planning.whole_files import whole_files
 
 Answer: TypeAlias = dict[str, str | int | float | None]
-
-_UNKNOWN = "not known"
-_ECGS = (".csv", ".dcm", ".hea", ".xml")
 
 
 def predict(stored: StoredModel, sources: Sequence[Path]) -> list[Answer]:
@@ -50,7 +45,7 @@ def predict(stored: StoredModel, sources: Sequence[Path]) -> list[Answer]:
     Raises:
         InputError: if a folder holds no ECG, or a table cannot be read.
     """
-    answers = [_answered(stored, row) for row in _rows(sources, stored.training.ecg)]
+    answers = [_answered(stored, row) for row in _rows(stored, sources)]
     if not answers:
         raise InputError(f"{sources[0].name}: the table has no line below the names of the columns")
     return answers
@@ -84,7 +79,7 @@ def explain_files(
         stored: a classifier or a regressor.
         sources: tables, files and folders: two ECGs at least, all of one kind.
         out: made if needed; files of the same names are replaced.
-        target: the class to explain; None: the last one.
+        target: the class to explain; None: the last one. For numbers: the column that was learnt; None: the first.
         leave_out_faulty: explain without the ECGs that cannot be used, instead of refusing all.
         virtual: the page speaks of virtual patients; also if the model or a table says so.
 
@@ -98,14 +93,13 @@ def explain_files(
     if stored.info.learns == "groups":
         raise SettingsError(f"{stored.name}: has groups and no answer per class or number that could be explained")
     classes = stored.model.classes_.tolist() if stored.info.learns == "classes" else []
-    named = [one for one in classes if str(one) == target]
+    known = classes or list(stored.info.columns)
+    named = [one for one in known if str(one) == target]
     if target is not None and not named:
-        raise SettingsError(
-            f"--class {target}: no such class; the model knows {', '.join(map(str, classes)) or 'none'}"
-        )
+        raise SettingsError(f"--class {target}: no such class; the model knows {', '.join(map(str, known))}")
     training = stored.training
     with as_input_error():
-        rows = needed_rows(_rows(sources, training.ecg), stored.info, training.ecg, training.columns)
+        rows = needed_rows(_rows(stored, sources), stored.info, training.ecg, training.columns)
         data = stack_rows(
             rows, sampling_hz=stored.sampling_hz, length=training.length, leave_out_faulty=leave_out_faulty
         )
@@ -136,44 +130,14 @@ def _truth(data: EcgTable, columns: Sequence[str], classes: Sequence[str | int])
     return [by_name[name] for name in names] if set(names) <= set(by_name) else None
 
 
-def _rows(sources: Iterable[Path], ecg: Which) -> Iterator[EcgRow]:
-    for source in sources:
-        with as_input_error(source.name):
-            if _is_table(source):
-                yield from table_rows(source)
-                continue
-            files = [source]
-            if source.is_dir():
-                files = sorted(
-                    file for file in source.iterdir() if file.suffix.lower() in _ECGS and not _is_table(file)
-                )
-                if not files:
-                    raise ValueError(f"holds no ECG ({', '.join(_ECGS)})")
-        for file in files:
-            read = partial(read_ecg, file)
-            yield EcgRow(
-                where=file.name,
-                patient=_UNKNOWN,
-                read=read,
-                # On its own, a file is the ECG that the model reads.
-                read_after=read if ecg == "after" else None,
-            )
-
-
-def _is_table(path: Path) -> bool:
-    """A table names its columns patient and ecg; an ECG as CSV begins with time_ms."""
-    if path.suffix.lower() == ".tsv":
-        return True
-    if path.suffix.lower() != ".csv" or not path.is_file():
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return not file.readline(1000).startswith(("time_ms", '"time_ms'))
+def _rows(stored: StoredModel, sources: Sequence[Path]) -> Iterator[EcgRow]:
+    return rows_of(sources, stored.training.ecg, scar=stored.info.reads == SCAR_SLICES)
 
 
 def _answered(stored: StoredModel, row: EcgRow) -> Answer:
     answer: Answer = {
         "recording": row.where,
-        "patient": None if row.patient == _UNKNOWN else row.patient,
+        "patient": None if row.patient == UNKNOWN else row.patient,
         "learnt_from": stored.training.learnt_from,
         **dict.fromkeys(_columns(stored)),
         "fault": None,

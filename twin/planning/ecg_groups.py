@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ml.datasets.stack import EcgTable
 from ml.evaluation import PUBLISHED, hazard_ratio
 from ml.evaluation.survival import HazardRatio
+from twin.planning.ecg_case import Case
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,21 +95,31 @@ class EcgGroups:
         figure.savefig(folder / "figure.png", dpi=120)
 
 
-def groups_of(model: Any, samples: NDArray[np.float32], data: EcgTable, population: str) -> EcgGroups:
-    """The groups of a fitted `QrsPca` in the table that it was fitted to."""
-    patients = len(np.unique(data.patients))
-    hazard: HazardRatio | str = "it needs the columns time and event, and one ECG per patient"
-    if data.times is not None and data.events is not None and patients == len(samples):
-        try:
-            hazard = hazard_ratio(model.labels_, data.times, data.events)
-        except ValueError as fault:  # no event, or events in one group alone
-            hazard = str(fault).rstrip(".")
+def groups_of(model: Any, case: Case, population: str) -> EcgGroups:
+    """The groups of a fitted `QrsPca` in what it was fitted to."""
     return EcgGroups(
         population=population,
-        patients=patients,
-        rows=data.sources,
+        patients=case.n_patients,
+        rows=case.sources,
         labels=model.labels_,
-        scores=model.transform(samples),
+        scores=model.transform(case.samples),
         explained_share=model.explained_share_,
-        hazard=hazard,
+        hazard=hazard_of(model.labels_, case.patients, case.times, case.events),
     )
+
+
+def hazard_of(
+    score: ArrayLike,
+    patients: NDArray[np.generic],
+    times: NDArray[np.float64] | None,
+    events: NDArray[np.int64] | None,
+    *,
+    per: float = 1.0,
+) -> HazardRatio | str:
+    """The hazard ratio of a score of each ECG, see `ml.evaluation.hazard_ratio`, or why there is none."""
+    if times is None or events is None or len(np.unique(patients)) < len(patients):
+        return "it needs the columns time and event, and one ECG per patient"
+    try:
+        return hazard_ratio(score, times, events, per=per)
+    except ValueError as fault:  # no event, or events in one group alone
+        return str(fault).rstrip(".")

@@ -29,7 +29,7 @@ Float32: TypeAlias = NDArray[np.float32]
 _TRAINING = "training"
 _VIRTUAL, _YES = "virtual", ("yes", "true", "1", "1.0")
 _FOLLOW_UP = ("time", "event")
-_SLICES = "slices"  # the array in a file of scar slices
+SCAR_SLICES: Literal["3 to 10 scar slices"] = "3 to 10 scar slices"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ INFO: Mapping[str, ModelInfo] = {
     "sliding-scar": ModelInfo(
         summary="one encoder that slides over short-axis slices of scar",
         source=_LE,
-        reads="3 to 10 scar slices",
+        reads=SCAR_SLICES,
         learns="classes",
         packages=("torch",),
     ),
@@ -130,7 +130,8 @@ class Training(BaseModel):
     Attributes:
         intended_use: of whatever the model answers.
         learnt_from: whom.
-        patients, ecgs: how many.
+        patients, ecgs: how many; of scar, ECGs are slices, or patients' sets of them.
+        unlabelled_ecgs: how many more it was pretrained on.
         columns: that were learnt.
         ecg: which of each row the model reads.
         length: how ECGs were prepared, see `ml.datasets.stack`.
@@ -144,6 +145,7 @@ class Training(BaseModel):
     learnt_from: Literal["patients", "virtual patients", "not stated"] = "not stated"
     patients: int = 0
     ecgs: int = 0
+    unlabelled_ecgs: int = 0
     columns: tuple[str, ...] = ()
     ecg: Which = "before"
     length: Length = "shortest"
@@ -182,17 +184,13 @@ def list_models() -> list[dict[str, Any]]:
 
 
 def model_info(name: str) -> ModelInfo:
-    """What a model that tables of ECGs can train is.
+    """What a model is.
 
     Raises:
-        SettingsError: if there is no such model, or it learns from images.
+        SettingsError: if there is no such model.
     """
     if name not in INFO:
         raise SettingsError(f"--model {name}: no such model; there are {', '.join(INFO)}")
-    if INFO[name].learns == "masks":
-        raise SettingsError(
-            f"--model {name}: learns from images, not from a table of ECGs; use ml.segmentation in Python"
-        )
     return INFO[name]
 
 
@@ -216,7 +214,7 @@ def load_stored(path: Path) -> StoredModel:
         except ValidationError as fault:
             raise ValueError(f"what it says of its training cannot be read: {fault.errors()[0]['msg']}") from fault
         if name not in INFO or INFO[name].learns == "masks":
-            raise ValueError(f"a model {name!r} cannot be asked here")
+            raise ValueError(f"a model {name!r} cannot be asked here; use ml.model_store.load_model in Python")
         return StoredModel(name=name, info=INFO[name], model=load_model(path), training=training)
 
 
@@ -226,10 +224,10 @@ def samples_of(data: EcgTable, info: ModelInfo, ecg: Which) -> Float32:
     Raises:
         ValueError: if the table lacks that.
     """
-    if info.reads == "3 to 10 scar slices":
-        if data.scars is None:
+    if info.reads == SCAR_SLICES:
+        if data.slices is None:
             raise ValueError("no scar slices; a table names them in its column scar")
-        return _stacked([read_slices(path) for path in data.scars])
+        return data.slices
     if ecg == "before":
         return data.signals
     if data.signals_after is None:
@@ -238,22 +236,6 @@ def samples_of(data: EcgTable, info: ModelInfo, ecg: Which) -> Float32:
         return data.signals_after
     samples = min(data.signals.shape[2], data.signals_after.shape[2])
     return np.concatenate([data.signals[..., :samples], data.signals_after[..., :samples]], axis=1)
-
-
-def read_slices(path: Path) -> Float32:
-    """(slices, 2, height, width) of an .npz file: its array `slices`, see `SlidingScarClassifier`.
-
-    Raises:
-        ValueError: in one line, naming the file, if it holds something else.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            slices = np.asarray(arrays[_SLICES], dtype=np.float32)
-    except Exception as error:  # zipfile and numpy let through whatever a damaged file leads to
-        raise ValueError(f"{path.name}: no .npz file with an array {_SLICES!r}: {error}") from None
-    if slices.ndim != 4 or slices.shape[1] != 2:
-        raise ValueError(f"{path.name}: {_SLICES} has shape {slices.shape}, need (slices, 2, height, width)")
-    return slices
 
 
 def needed_rows(
@@ -270,8 +252,9 @@ def needed_rows(
         values |= {target_name(name): row.values[name] for name in columns if name in row.values}
         yield replace(
             row,
+            read=None if info.reads == SCAR_SLICES else row.read,
             read_after=None if ecg == "before" else row.read_after,
-            scar=row.scar if info.reads == "3 to 10 scar slices" else None,
+            scar=row.scar if info.reads == SCAR_SLICES else None,
             values=values,
         )
 
@@ -283,7 +266,12 @@ def target_name(column: str) -> str:
 
 def says_virtual(data: EcgTable) -> bool:
     """Whether a cell of the table's column `virtual` says yes."""
-    return any(str(cell).lower() in _YES for cell in data.covariates.get(_VIRTUAL, ()))
+    return any(map(says_yes, data.covariates.get(_VIRTUAL, ())))
+
+
+def says_yes(cell: object) -> bool:
+    """Whether a cell of the column `virtual` says yes."""
+    return str(cell).lower() in _YES
 
 
 @contextmanager
@@ -306,14 +294,3 @@ def as_input_error(name: str = "") -> Iterator[None]:
     except (OSError, ValueError) as fault:
         text = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
         raise InputError(text if name in text else f"{name}: {text}") from fault
-
-
-def _stacked(patients: list[Float32]) -> Float32:
-    """(n, slices, 2, height, width); slices that a patient lacks are NaN."""
-    sizes = sorted({slices.shape[2:] for slices in patients})
-    if len(sizes) > 1:
-        raise ValueError(f"scar slices of {sizes[0]} and {sizes[1]} pixels; bring all to one size")
-    found = np.full((len(patients), max(map(len, patients)), 2, *sizes[0]), np.nan, dtype=np.float32)
-    for i, slices in enumerate(patients):
-        found[i, : len(slices)] = slices
-    return found

@@ -13,7 +13,7 @@ from twin.planning.ecg_models import Which
 from twin.planning.errors import SettingsError
 
 # Arguments of models that follow from the table and the options, or that no text can hold.
-_NOT_SETTABLE = ("sampling_hz", "leads", "recordings", "random_state", "pretrained", "unlabelled")
+_NOT_SETTABLE = ("sampling_hz", "leads", "recordings", "random_state", "pretrained", "unlabelled", "within_myocardium")
 
 
 class Request(BaseModel):
@@ -32,6 +32,7 @@ class Request(BaseModel):
         length: what becomes of unequal lengths, see `ml.datasets.stack`.
         leave_out_faulty: leave out lines that cannot be used, instead of refusing the table.
         virtual: the patients are virtual. They also are if a cell of the table's column `virtual` says yes.
+        unlabelled: tables, files and folders of ECGs of other people to pretrain on.
         settings: further arguments of the model.
     """
 
@@ -49,6 +50,7 @@ class Request(BaseModel):
     length: Length = "shortest"
     leave_out_faulty: bool = False
     virtual: bool = False
+    unlabelled: tuple[Path, ...] = ()
     settings: dict[str, Any] = {}
 
 
@@ -71,10 +73,10 @@ def settings_from(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def checked_settings(name: str, model_type: type, given: Mapping[str, object]) -> dict[str, object]:
-    """Arguments of a model, each of the type that its constructor names.
+    """Arguments of a model, each of the type that its constructor names, and none that no data could make right.
 
     Raises:
-        SettingsError: one line per argument that is unknown or of another type.
+        SettingsError: one line per argument that is unknown, of another type or impossible.
     """
     arguments = inspect.signature(model_type).parameters
     known = [key for key in arguments if key not in _NOT_SETTABLE]
@@ -89,4 +91,10 @@ def checked_settings(name: str, model_type: type, given: Mapping[str, object]) -
             faults.append(f"--set {key}={value}: {fault.errors()[0]['msg']}")
     if faults:
         raise SettingsError("\n".join(faults))
+    model = model_type(**checked, **({"sampling_hz": 500.0} if "sampling_hz" in arguments else {}))
+    if hasattr(model, "check_settings"):
+        try:
+            model.check_settings()
+        except ValueError as fault:
+            raise SettingsError(f"--set: {fault}") from fault
     return checked
