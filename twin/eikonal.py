@@ -13,11 +13,11 @@ Inside, nodes are numbered along a curve that keeps neighbours close, so that a 
 Units: mm, ms, and so mm/ms = m/s.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from copy import copy
 
+import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -269,7 +269,7 @@ class Eikonal:
         done = len(sources) - len(heard)
         if done and progress is not None:
             progress(done, len(sources))
-        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(threads or numba.config.NUMBA_NUM_THREADS) as pool:
             futures = [pool.submit(fill, heard[group]) for group in groups]
             try:
                 for future in as_completed(futures):
