@@ -71,6 +71,11 @@ class CaptureLatency:
             raise ValueError(f"latencies must be >= 0 ms, got lv_ms {self.lv_ms:g}, rv_ms {self.rv_ms:g}")
 
 
+def start_times_ms(vv_delay_ms: float, latency: CaptureLatency) -> tuple[float, float]:
+    """When the left and the right site capture, after the first stimulus; a positive delay: left stimulus after the right."""
+    return max(vv_delay_ms, 0.0) + latency.lv_ms, max(-vv_delay_ms, 0.0) + latency.rv_ms
+
+
 def biventricular(
     from_lv_ms: ArrayLike, from_rv_ms: ArrayLike, *, vv_delay_ms: float = 0.0, latency: CaptureLatency
 ) -> Activation:
@@ -85,8 +90,7 @@ def biventricular(
     Returns:
         The beat; time 0 is the first stimulus.
     """
-    left = max(vv_delay_ms, 0.0) + latency.lv_ms
-    right = max(-vv_delay_ms, 0.0) + latency.rv_ms
+    left, right = start_times_ms(vv_delay_ms, latency)
     return Activation(
         times_ms=np.minimum(
             np.asarray(from_lv_ms, dtype=np.float64) + left, np.asarray(from_rv_ms, dtype=np.float64) + right

@@ -16,6 +16,7 @@ Units: mm, ms, mV, S/m.
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import ConvexHull
 
@@ -108,27 +109,23 @@ class LeadField:
             )
             per_tet = -sigma.surface_gain * volumes[:, None] * current / (4 * np.pi * sigma.body_s_per_m)
             weights.append(np.bincount(heart.tets.ravel(), weights=per_tet.ravel(), minlength=len(heart.nodes_mm)))
-        self._weights = np.array(weights)
+        self._weights = np.ascontiguousarray(np.array(weights).T)
 
     def ecg(self, activation: Activation, action_potential: ActionPotential | None = None) -> Ecg:
         """The twelve leads of one beat, at 1 kHz; activation time 0 is `LEAD_IN_MS` after the first sample."""
         shape = action_potential or ActionPotential()
         times = activation.times_ms
-        reached = np.isfinite(times)
-        end = activation.last_ms + _TAIL_MS if reached.any() else _TAIL_MS
+        last = activation.last_ms
+        end = (last if np.isfinite(last) else 0.0) + _TAIL_MS
         if shape.duration_ms is not None:
             end += shape.duration_ms + 4 * shape.fall_ms
         n = int(np.ceil((LEAD_IN_MS + end) * _RATE_HZ / 1000)) + 1
+        # One sample more than is kept: the last node's second half may fall behind the end.
+        steps = np.zeros((n + 1, len(ELECTRODES)))
         # Each node steps between two samples; sharing it between them keeps the ECG smooth in time and in velocity. A
         # running sum has its step half a sample before the number that it adds.
-        place = (times[reached] + LEAD_IN_MS) * _RATE_HZ / 1000 + 0.5
-        first = np.floor(place).astype(np.int64)
-        late = place - first
-        steps = np.empty((len(ELECTRODES), n))
-        for row, weights in zip(steps, self._weights[:, reached], strict=True):
-            row[:] = np.bincount(first, weights=weights * (1 - late), minlength=n)[:n]
-            row += np.bincount(first + 1, weights=weights * late, minlength=n)[:n]
-        active = np.cumsum(steps, axis=1)
+        _add_steps(times * (_RATE_HZ / 1000), LEAD_IN_MS * _RATE_HZ / 1000 + 0.5, self._weights, steps)
+        active = np.cumsum(steps[:n].T, axis=1)
         potential = gaussian_filter1d(active, shape.upstroke_ms * _RATE_HZ / 1000, axis=1, mode="nearest")
         if shape.duration_ms is not None:
             shift = round(shape.duration_ms * _RATE_HZ / 1000)
@@ -140,6 +137,19 @@ class LeadField:
             signal_mv=_twelve_leads((shape.plateau_mv - shape.rest_mv) * potential),
             rate_hz=_RATE_HZ,
         )
+
+
+@njit(cache=True)
+def _add_steps(places: Float, offset: float, weights: Float, out: Float) -> None:
+    """Add the weights (n, k) of each node to the two rows of `out` (samples, k) around its place (n,), in samples."""
+    for i in range(len(places)):
+        if np.isfinite(places[i]):
+            place = places[i] + offset
+            first = int(np.floor(place))
+            late = place - first
+            for k in range(weights.shape[1]):
+                out[first, k] += weights[i, k] * (1 - late)
+                out[first + 1, k] += weights[i, k] * late
 
 
 def _twelve_leads(potentials: Float) -> Float:

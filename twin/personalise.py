@@ -8,7 +8,6 @@ with speed, and several hypotheses usually fit equally well: all that do are kep
 Units: ms, m/s.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -207,17 +206,13 @@ def _fit_factor(
     # A beat longer than any QRS could not be measured as one.
     slowest = max(bounds[0], prior.last_ms / _LONGEST_BEAT_MS)
     factors = np.geomspace(slowest, max(bounds[1], slowest), _SCAN_POINTS)
-    errors = np.array([error_ms(factor) for factor in factors])
-    for left in _sign_changes(errors):
-        root = float(brentq(error_ms, factors[left], factors[left + 1], xtol=1e-4))
-        # A jump of the measured QRS end crosses the target without ever being near it: that is no solution.
-        if abs(error_ms(root)) <= rules.tolerance_ms:
-            return root, False
+    errors = [error_ms(factors[0])]
+    for left, factor in enumerate(factors[1:]):
+        errors.append(error_ms(factor))
+        if np.sign(errors[left]) * np.sign(errors[left + 1]) <= 0:
+            root = float(brentq(error_ms, factors[left], factor, xtol=1e-4))
+            # A jump of the measured QRS end crosses the target without ever being near it: that is no solution.
+            if abs(error_ms(root)) <= rules.tolerance_ms:
+                return root, False
     nearest = int(np.abs(errors).argmin())
     return float(factors[nearest]), nearest in (0, _SCAN_POINTS - 1)
-
-
-def _sign_changes(values: Float) -> Sequence[int]:
-    """Where a value and the next one lie on different sides of zero."""
-    changes: list[int] = np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) <= 0).tolist()
-    return changes

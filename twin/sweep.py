@@ -4,12 +4,11 @@ Units: ms.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from anatomy.heart import Heart
-from twin.activation import Activation, CaptureLatency, biventricular
+from twin.activation import Activation, CaptureLatency, biventricular, start_times_ms
 from twin.dyssynchrony import Dyssynchrony, DyssynchronyMeter
 from twin.personalise import Twin
 
@@ -39,9 +38,5 @@ class Sweep:
 
     def dyssynchrony(self, vv_delays_ms: Sequence[float]) -> list[list[Dyssynchrony]]:
         """The indices of every site (outer list) at every delay (inner list)."""
-
-        def at_all_delays(site: int) -> list[Dyssynchrony]:
-            return [self._meter.measure(self.beat(site, delay)) for delay in vv_delays_ms]
-
-        with ThreadPoolExecutor() as pool:
-            return list(pool.map(at_all_delays, range(len(self._from_lv))))
+        starts = [start_times_ms(delay, self._latency) for delay in vv_delays_ms]
+        return self._meter.measure_paced(self._from_lv, self._from_rv, starts)

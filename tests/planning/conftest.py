@@ -18,7 +18,7 @@ from twin.planning.cli import app
 from twin.planning.plan import plan_patient
 from twin.planning.virtual import write_virtual_patient
 
-FAST = {"pictures": False, "edge_mm": 3.0}
+FAST = {"pictures": False, "edge_mm": 3.0, "response_model": "none"}
 
 
 @dataclass(frozen=True)

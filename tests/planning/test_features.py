@@ -52,3 +52,13 @@ def test_text_that_a_spreadsheet_would_run_is_quoted(tmp_path: Path, text: str) 
     (row,) = csv.DictReader(path.read_text().splitlines())
     assert row["id"] == f"'{text}"
     assert row["x_mm"] == "-1.5"
+
+
+def test_a_word_that_is_no_choice_is_refused() -> None:
+    with pytest.raises(ValueError, match="sex = 'woman' is none of female, male"):
+        checked_row({"sex": "woman"})
+
+
+def test_only_bounded_numbers_have_a_direction() -> None:
+    assert all(feature.predictor and feature.kind == "number" for feature in FEATURES if feature.increases)
+    assert all((feature.low is None) == (feature.kind != "number") for feature in FEATURES)

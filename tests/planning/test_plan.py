@@ -13,11 +13,13 @@ import pytest
 import pyvista as pv
 
 from anatomy.formats import read_heart_file
+from anatomy.heart import tet_volumes_mm3
 from ml.ecg.readers import read_ecg, write_csv
 from ml.ecg.recording import Ecg
+from twin.planning.errors import InputError
 from twin.planning.features import FEATURES
 from twin.planning.plan import plan_patient
-from twin.planning.plan_files import FILES
+from twin.planning.plan_files import FILES, TABLE_FILES
 
 # What design.md promises to those who script against a plan.
 TOP_KEYS = (
@@ -111,6 +113,41 @@ def test_the_mean_index_lies_in_its_range_over_the_twins(any_plan: Any) -> None:
         if site["captures"]:
             low, high = site["index_range_ms"]
             assert low <= site["index_ms"] <= high
+
+
+def test_what_pacing_changes_is_paced_minus_own(any_plan: Any) -> None:
+    for site in any_plan.content["sites"]:
+        for name in ("qrs_ms", "tat_ms", "lvat95_ms"):
+            assert site[f"own_{name}"] == pytest.approx(any_plan.content["intrinsic"][name], abs=1e-3)
+            if site["captures"]:
+                assert site[f"delta_{name}"] == pytest.approx(site[name] - site[f"own_{name}"], abs=2e-3)
+        if site["captures"]:
+            low, high = site["index_range_ms"]
+            assert site["index_spread_ms"] == pytest.approx(high - low, abs=2e-3)
+
+
+def test_the_latest_zone_lies_where_the_site_that_is_nearest_to_it_activates_late(any_plan: Any) -> None:
+    sites = [site for site in any_plan.content["sites"] if site["captures"]]
+    near, far = (pick(sites, key=lambda site: site["late_distance_mm"]) for pick in (min, max))
+    assert near["q_lv_ms"] > far["q_lv_ms"] + 20
+    assert far["late_distance_mm"] > near["late_distance_mm"] + 20
+
+
+def test_every_site_has_every_predictor_that_its_inputs_give(any_plan: Any) -> None:
+    given = set(any_plan.content["clinical"])
+    has_ecg = any_plan.content["fit"]["recorded_qrs_ms"] is not None
+    for site in any_plan.content["sites"]:
+        for feature in FEATURES:
+            if not feature.predictor or feature.name == "scar_distance_mm":
+                continue
+            known = site["captures"] or feature.name in ("late_distance_mm", "rv_lv_distance_mm")
+            of_patient = feature.name.startswith(("own_", "ecg_", "scar_", "border_"))
+            if feature.family == "clinical":
+                assert (site[feature.name] is not None) == (feature.name in given)
+            elif feature.family == "ecg" or feature.name in ("net_own", "net_both") or "embedding" in feature.name:
+                assert (site[feature.name] is not None) == (has_ecg and (known or feature.family == "ecg"))
+            elif known or of_patient or feature.family == "place":
+                assert site[feature.name] is not None, feature.name
 
 
 def test_no_response_is_predicted_and_the_plan_says_so(any_plan: Any) -> None:
@@ -251,6 +288,24 @@ def test_a_site_in_scar_core_does_not_capture_and_takes_no_rank(scarred_plan: An
     assert "in scar core: does not capture" in site["reasons"]
 
 
+def test_scar_is_measured_as_a_share_of_the_left_ventricle_and_from_each_site(
+    scarred_plan: Any, small_plan: Any
+) -> None:
+    inside, beside = scarred_plan.site("in-scar"), scarred_plan.site("=beside")
+    assert inside["scar_distance_mm"] == 0
+    assert 0 < beside["scar_distance_mm"] < np.linalg.norm(np.subtract(inside["position_mm"], beside["position_mm"]))
+    file = read_heart_file(scarred_plan.out / "heart.vtu")
+    assert file.tissue is not None
+    volumes = tet_volumes_mm3(file.nodes_mm, file.tets)
+    left = (file.point_arrays["transventricular"][file.tets] < 0.5).mean(axis=1) > 0.5
+    share = volumes[left & (file.tissue == 2)].sum() / volumes[left].sum()
+    for site in scarred_plan.content["sites"]:
+        assert site["scar_share"] == pytest.approx(share, abs=1e-4)
+    assert 0 < share < 0.3
+    without = small_plan.content["sites"][0]
+    assert (without["scar_share"] == 0) == (without["scar_distance_mm"] is None)
+
+
 def test_own_sites_and_the_implanted_lead_are_candidates(scarred_plan: Any) -> None:
     own, lead = scarred_plan.site("=beside"), scarred_plan.site("implanted")
     assert (own["source"], own["reachable"]) == ("user", None)
@@ -298,6 +353,25 @@ def test_an_earlier_plan_is_replaced_and_other_files_stay(small_plan: Any, tmp_p
     after = plan(small_plan.folder, tmp_path / "plan", {"tie_zone_ms": 9.0})
     assert after.content["index"]["tie_zone_ms"] == 9.0
     assert sorted(contents(tmp_path / "plan")) == sorted([*FILES, "my notes.txt"])
+
+
+def test_a_table_plan_is_the_same_without_drawings_and_replaces_a_full_one(
+    small_plan: Any, tmp_path: Path, plan: Any
+) -> None:
+    shutil.copytree(small_plan.out, tmp_path / "plan")
+    after = plan(small_plan.folder, tmp_path / "plan", {"outputs": "table"})
+    assert sorted(contents(after.out)) == sorted(TABLE_FILES)
+    for name in ("plan.json", "sites.csv"):
+        assert contents(after.out)[name] == contents(small_plan.out)[name]
+
+
+def test_clinical_values_that_cannot_be_are_refused_all_at_once(small_folder: Path, tmp_path: Path) -> None:
+    clinical = "{age_years: 150, lvedd_mm: wide, aetiology: ischemic, af: 2}"
+    (small_folder / "patient.yaml").write_text(f"clinical: {clinical}\n")
+    with pytest.raises(InputError) as fault:
+        plan_patient(small_folder, tmp_path / "plan")
+    for name in ("age_years", "lvedd_mm", "aetiology", "af"):
+        assert f"clinical.{name}" in str(fault.value)
 
 
 def test_clinical_data_are_carried_through(small_folder: Path, tmp_path: Path, plan: Callable[..., Any]) -> None:

@@ -152,7 +152,7 @@ def test_a_plan_without_any_number_is_written_with_dashes(tmp_path: Path) -> Non
     text = write(tmp_path / "report.html", plan=emptied(copy.deepcopy(plan())), figures={}, pictures=[])
     assert "None" not in text
     assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL).lower().split()
-    assert "Response probability: not available: no response model yet." in text
+    assert "Response probability: not available: there is no response model." in text
 
 
 def test_absolute_paths_in_the_provenance_are_cut_to_the_file_name(tmp_path: Path) -> None:
@@ -181,12 +181,40 @@ def test_without_a_reachable_site_the_page_says_what_was_in_the_way_and_what_lbb
     assert re.search(r"<b>LBB area pacing</b> is predicted at QRS 121 ms", text)
 
 
-def test_a_response_probability_is_shown_with_its_interval_in_percent(tmp_path: Path) -> None:
-    text = write(
-        tmp_path / "report.html", plan=plan(sites=[site("S1", response_probability=0.62, interval=[0.4, 0.8])])
-    )
+CARD = {
+    "name": "a model", "label": "LVESV down by 15 %", "data": "a pool", "virtual": True, "patients": 3000, "responders": 1500,
+    "protocol": "5 folds", "auc": [0.81, 0.79, 0.83], "calibration_slope": None, "calibration_intercept": None,
+    "rebuild": None, "intended_use": "research; not for clinical use", "notes": [EVIL],
+}  # fmt: skip
+
+
+def test_a_response_probability_is_shown_with_its_interval_in_percent_and_the_model_with_its_card(
+    tmp_path: Path,
+) -> None:
+    scored = site("S1", response_probability=0.62, interval=[0.4, 0.8])
+    text = write(tmp_path / "report.html", plan=plan(sites=[scored], response_model=CARD))
     assert "not available" not in text
     assert re.search(r"62\s*<small>\(40 to 80\)", text)
+    assert "a pool (trained on virtual patients): 3000 patients, 1500 of whom responded" in text
+    assert re.search(r"0\.81\s*<span class=\"soft\">\(0\.79 to 0\.83\)", text)
+    assert "not for clinical use" in text
+    assert EVIL not in text
+
+
+def test_what_is_behind_a_probability_is_shown_for_the_first_ranked_site(tmp_path: Path) -> None:
+    behind = {"name": "sex", "meaning": EVIL, "value": "female", "log_odds": -0.456}
+    like = {"patient": "v-17", "responded": False, "distance": 0.7}
+    scored = site("S1", response_probability=0.62, interval=[0.4, 0.8], contributions=[behind], nearest_patients=[like])
+    text = write(tmp_path / "report.html", plan=plan(sites=[scored], response_model=CARD))
+    assert re.search(r'female</td><td class="n">−0\.46', text)
+    assert "v-17 (did not respond, distance 0.70)" in text
+
+
+def test_where_the_model_abstains_the_page_says_so_and_shows_no_number(tmp_path: Path) -> None:
+    away = site("S1", response_supported=False, response_reason="outside of the training data (ecg)")
+    text = write(tmp_path / "report.html", plan=plan(sites=[away], response_model=CARD))
+    assert "<small>abstains</small>" in text
+    assert text.count("outside of the training data (ecg)") == 2
 
 
 def test_pictures_have_text_for_those_who_do_not_see_them(tmp_path: Path) -> None:

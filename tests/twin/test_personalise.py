@@ -2,17 +2,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from anatomy.heart import Heart
 from anatomy.torso import electrodes_by_rule
-from ml.ecg.measure import qrs_bounds
+from ml.ecg.measure import QrsBounds, qrs_bounds
 from ml.ecg.recording import Ecg
 from twin.activation import Activation
 from twin.conduction import Conduction
 from twin.dyssynchrony import DyssynchronyMeter
 from twin.eikonal import Eikonal
 from twin.leadfield import LeadField
-from twin.personalise import FitRules, Twin, fast_layer_hypotheses, fit_twins, lead_correlation
+from twin.personalise import FitRules, Twin, _fit_factor, fast_layer_hypotheses, fit_twins, lead_correlation
 from twin.rhythm import RHYTHMS, start_nodes
 
 PRIOR = Conduction()
@@ -50,6 +51,24 @@ def family(small_heart: Heart, field: LeadField, recorded: Ecg) -> dict[str, Twi
     return fitted(small_heart, field, recorded)
 
 
+def factor_by_scanning_everything(
+    prior: Activation, field: LeadField, target: QrsBounds, assumed: Conduction
+) -> tuple[float, bool]:
+    """The whole range of speeds first, then the slowest crossing that comes near the recorded duration."""
+
+    def error_ms(factor: float) -> float:
+        return qrs_bounds(field.ecg(prior.scaled(factor))).duration_ms - target.duration_ms
+
+    speeds = np.geomspace(RULES.slowest_m_per_s, RULES.fastest_m_per_s, 40) / assumed.fibre_m_per_s
+    errors = np.array([error_ms(factor) for factor in speeds])
+    for left in np.flatnonzero(np.sign(errors[:-1]) * np.sign(errors[1:]) <= 0):
+        root = brentq(error_ms, speeds[left], speeds[left + 1], xtol=1e-4)
+        if abs(error_ms(root)) <= RULES.tolerance_ms:
+            return root, False
+    nearest = int(np.abs(errors).argmin())
+    return speeds[nearest], nearest in (0, 39)
+
+
 def of_qrs(beat: Ecg, duration_ms: float) -> Ecg:
     """The same shapes, slower or faster, until the QRS lasts that long."""
     return replace(beat, rate_hz=beat.rate_hz * qrs_bounds(beat).duration_ms / duration_ms)
@@ -85,6 +104,17 @@ def test_a_fitted_twin_is_what_a_solver_at_its_speeds_gives(
         np.testing.assert_allclose(twin.started(nodes, later).times_ms, solver.solve(nodes, later), rtol=1e-5)
         np.testing.assert_allclose(twin.paced(nodes), solver.solve_each(nodes), rtol=1e-5)
         np.testing.assert_array_equal(twin.ecg.signal_mv, field.ecg(twin.intrinsic).signal_mv)
+
+
+@pytest.mark.parametrize("duration_ms", [60.0, 120.0, 150.0, 480.0])
+def test_the_speed_is_that_of_scanning_the_whole_range(
+    small_heart: Heart, field: LeadField, recorded: Ecg, truth: Conduction, duration_ms: float
+) -> None:
+    prior = Activation(times_ms=Eikonal(small_heart, truth).solve(*start_nodes(small_heart, LBBB.starts)))
+    target = qrs_bounds(of_qrs(recorded, duration_ms))
+    found, at_bound = _fit_factor(prior, field, target, truth, RULES)
+    plain = factor_by_scanning_everything(prior, field, target, truth)
+    assert (found, at_bound) == (pytest.approx(plain[0], rel=1e-9), plain[1])
 
 
 def test_a_qrs_too_long_for_any_speed_ends_at_the_bound_and_is_not_kept(

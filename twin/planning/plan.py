@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from ml.ecg.recording import Ecg
 from twin.dyssynchrony import DyssynchronyMeter
 from twin.leadfield import LeadField
 from twin.personalise import Twin, fit_twins
+from twin.planning.ecg_descriptors import WITHOUT_NET, network_features, recorded_features
 from twin.planning.errors import InputError, SettingsError
-from twin.planning.features import Value
+from twin.planning.features import FEATURES, Feature, Value, checked_row
 from twin.planning.patient import Patient, read_patient, read_recorded_ecg, reading
 from twin.planning.plan_files import write_plan
+from twin.planning.scoring import NO_MODEL, CardedModel, SiteScore, load_carded_model, score_rows
 from twin.planning.settings import Settings, merged_settings
 from twin.planning.stages import Anatomy, build_anatomy, find_candidates
 from twin.planning.target_map import (
@@ -51,6 +53,7 @@ class Plan:
         recorded: the recorded beat, if any.
         twins: those that were kept.
         target_map: the ranked sites.
+        response_model: what gave them their probabilities, if any.
     """
 
     content: dict[str, Any]
@@ -58,6 +61,7 @@ class Plan:
     recorded: Ecg | None
     twins: tuple[Twin, ...]
     target_map: TargetMap
+    response_model: CardedModel | None
 
 
 def plan_patient(folder: Path, out: Path, layers: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> Plan:
@@ -133,6 +137,8 @@ def _recorded(patient: Patient, settings: Settings) -> _Recorded:
 
 def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -> Plan:
     """Run every stage."""
+    response_model = load_carded_model(settings.response_model)
+    clinical = _clinical(patient)
     recorded = _recorded(patient, settings)
     with _timed("anatomy", seconds):
         anatomy = build_anatomy(patient, settings)
@@ -151,6 +157,16 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
     with _timed("target_map", seconds):
         target_map = rank_sites(heart, lead_field, kept, candidates, settings)
         alternative = left_bundle_area_pacing(heart, lead_field, kept, settings.fit)
+    with _timed("scores", seconds):
+        target_map, has_net = _described(target_map, recorded, kept, clinical)
+        scores = [SiteScore(row={})] * (len(target_map.rows) + 1)
+        if response_model is not None:
+            scores = score_rows((*target_map.rows, target_map.lateral), response_model)
+            *rows, lateral = (
+                checked_row({**row, **score.row})
+                for row, score in zip((*target_map.rows, target_map.lateral), scores, strict=True)
+            )
+            target_map = replace(target_map, rows=tuple(rows), lateral=lateral)
     warnings = [
         *anatomy.warnings,
         *recorded.warnings,
@@ -160,15 +176,18 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
     ]
     if not candidates.sites:
         warnings.append("the veins have no tributary in which an electrode could stop: there is no candidate")
-    warnings.append("response_probability is empty: there is no response model yet")
+    if not has_net:
+        warnings.append(WITHOUT_NET)
+    warnings += _response_warnings(response_model, scores)
     content = {
         "patient": patient.id,
         "intended_use": "research",
         "virtual": patient.file.virtual,
         "answer": "sites" if target_map.best_beat is not None else "no reachable site",
         "index": {"name": "electrical index", "definition": INDEX_DEFINITION, "tie_zone_ms": settings.tie_zone_ms},
-        "sites": [_site(row) for row in target_map.rows],
-        "lateral_reference": _site(target_map.lateral),
+        "response_model": None if response_model is None else response_model.card.model_dump(mode="json"),
+        "sites": [_site(row, score) for row, score in zip(target_map.rows, scores, strict=False)],
+        "lateral_reference": _site(target_map.lateral, scores[-1]),
         "intrinsic": _intrinsic(heart, kept, recorded.rhythm),
         "fit": _fit(twins, kept, recorded.qrs),
         "alternatives": [alternative],
@@ -180,7 +199,73 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
         "warnings": warnings,
         "inputs": [{"file": name, "sha256": digest} for name, digest in patient.hashes.items()],
     }
-    return Plan(content=content, anatomy=anatomy, recorded=recorded.beat, twins=tuple(kept), target_map=target_map)
+    return Plan(
+        content=content,
+        anatomy=anatomy,
+        recorded=recorded.beat,
+        twins=tuple(kept),
+        target_map=target_map,
+        response_model=response_model,
+    )
+
+
+def _clinical(patient: Patient) -> dict[str, Value]:
+    """The clinical features that patient.yaml gives.
+
+    Raises:
+        InputError: naming every value that a feature cannot have.
+    """
+    said = patient.file.clinical.model_dump(exclude_none=True)
+    known = [feature for feature in FEATURES if feature.family == "clinical" and feature.name in said]
+    faults = [
+        f"patient.yaml: clinical.{feature.name} = {said[feature.name]!r}, need {rule}"
+        for feature in known
+        if (rule := _broken_rule(feature, said[feature.name]))
+    ]
+    if faults:
+        raise InputError("\n".join(faults))
+    return {feature.name: said[feature.name] for feature in known}
+
+
+def _broken_rule(feature: Feature, value: Any) -> str | None:
+    if feature.kind == "yes/no":
+        return None if isinstance(value, bool) else "true or false"
+    if feature.choices:
+        return None if value in feature.choices else f"one of {', '.join(feature.choices)}"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    inside = number and feature.low is not None and feature.high is not None and feature.low <= value <= feature.high
+    return None if inside else f"a number within {feature.low:g}..{feature.high:g}"
+
+
+def _described(
+    target_map: TargetMap, recorded: _Recorded, twins: Sequence[Twin], clinical: Mapping[str, Value]
+) -> tuple[TargetMap, bool]:
+    """The same sites with what ECG, network and clinic say of them, and whether the network could be asked."""
+    of_patient: dict[str, Value] = dict(clinical)
+    beat = None
+    if recorded.beat is not None and recorded.qrs is not None:
+        beat = recorded.beat, recorded.qrs
+        of_patient |= recorded_features(*beat)
+    reference = reference_twin(twins)
+    found = network_features(beat, (reference.ecg, reference.qrs), list(target_map.paced.values()))
+    of_site = dict(zip(target_map.paced, found or (), strict=False))
+
+    def described(row: Mapping[str, Value]) -> dict[str, Value]:
+        return checked_row({**row, **of_patient, **of_site.get(str(row["id"]), {})})
+
+    rows = tuple(described(row) for row in target_map.rows)
+    return replace(target_map, rows=rows, lateral=described(target_map.lateral)), found is not None
+
+
+def _response_warnings(model: CardedModel | None, scores: Sequence[SiteScore]) -> Iterator[str]:
+    if model is None:
+        yield NO_MODEL
+        return
+    origin = "virtual patients" if model.card.virtual else model.card.data
+    yield f"response probabilities come from a model trained on {origin}: {model.card.intended_use}"
+    reasons = [score.reason for score in scores[:-1] if score.reason is not None]
+    if reasons:
+        yield f"no response probability at {len(reasons)} sites: {', '.join(sorted(set(reasons)))}"
 
 
 def _fit_warnings(twins: Sequence[Twin], kept: Sequence[Twin], settings: Settings) -> Iterator[str]:
@@ -230,16 +315,19 @@ def _fit(twins: Sequence[Twin], kept: Sequence[Twin], recorded: QrsBounds | None
     }
 
 
-def _site(row: Mapping[str, Value]) -> dict[str, Any]:
-    """One site of plan.json: the row of the table, with places and intervals joined."""
-    reasons = row["reasons"]
-    joined = {"x_mm", "y_mm", "z_mm", "reasons", "index_low_ms", "index_high_ms"}
+def _site(row: Mapping[str, Value], score: SiteScore) -> dict[str, Any]:
+    """One site of plan.json: the row of the table, with places and intervals joined, and what is behind its probability."""
+    reasons, scored = row["reasons"], row["response_probability"] is not None
+    joined = {"x_mm", "y_mm", "z_mm", "reasons", "index_low_ms", "index_high_ms", "response_low", "response_high"}
     return {
         **{name: value for name, value in row.items() if name not in joined},
         "position_mm": [row["x_mm"], row["y_mm"], row["z_mm"]],
         "reasons": reasons.split("; ") if isinstance(reasons, str) else [],
-        "interval": None,
+        "interval": [row["response_low"], row["response_high"]] if scored else None,
         "index_range_ms": [row["index_low_ms"], row["index_high_ms"]],
+        "response_reason": score.reason,
+        "contributions": score.contributions,
+        "nearest_patients": score.nearest,
     }
 
 

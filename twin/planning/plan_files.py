@@ -29,6 +29,7 @@ from twin.planning.whole_files import whole_files
 if TYPE_CHECKING:
     from twin.planning.plan import Plan
 
+TABLE_FILES = ("plan.json", "sites.csv", "provenance.json")
 FILES = ("plan.json", "sites.csv", "heart.vtu", "report.html", "provenance.json")
 _PICTURES_TIMEOUT_S = 300.0
 # Settings on which each stage depends, beside its inputs.
@@ -40,7 +41,7 @@ _STAGE_SETTINGS = {
 
 
 def write_plan(plan: "Plan", patient: Patient, settings: Settings, seconds: Mapping[str, float], out: Path) -> None:
-    """Write every file of a plan into `out`, replacing those of an earlier plan.
+    """Write every file of a plan into `out`, or those without drawings, replacing those of an earlier plan.
 
     Args:
         plan: what to write; warnings about pictures are added to its content.
@@ -49,11 +50,21 @@ def write_plan(plan: "Plan", patient: Patient, settings: Settings, seconds: Mapp
         seconds: what each stage took, for the provenance.
         out: made if needed.
     """
-    with whole_files(out, FILES) as folder:
-        _write(plan, patient, settings, seconds, folder)
+    full = settings.outputs == "full"
+    with whole_files(out, FILES if full else TABLE_FILES) as folder:
+        provenance = _provenance(plan, patient, settings, seconds)
+        if full:
+            _draw(plan, settings, provenance, folder)
+        write_features(folder / "sites.csv", plan.target_map.rows)
+        _write_json(folder / "plan.json", plan.content)
+        _write_json(folder / "provenance.json", provenance)
+    if not full:
+        for name in set(FILES) - set(TABLE_FILES):  # of an earlier plan, which this one replaces
+            (out / name).unlink(missing_ok=True)
 
 
-def _write(plan: "Plan", patient: Patient, settings: Settings, seconds: Mapping[str, float], folder: Path) -> None:
+def _draw(plan: "Plan", settings: Settings, provenance: Mapping[str, Any], folder: Path) -> None:
+    """heart.vtu and report.html."""
     reference = reference_twin(plan.twins)
     fields = {"activation_intrinsic_ms": reference.intrinsic.times_ms}
     if plan.target_map.best_beat is not None:
@@ -68,7 +79,6 @@ def _write(plan: "Plan", patient: Patient, settings: Settings, seconds: Mapping[
                 folder / "heart.vtu", veins, plan.content["sites"], Path(scratch), _PICTURES_TIMEOUT_S
             )
         plan.content["warnings"] += pictures.warnings
-        provenance = _provenance(patient, settings, seconds)
         write_report(
             folder / "report.html",
             plan=plan.content,
@@ -76,9 +86,6 @@ def _write(plan: "Plan", patient: Patient, settings: Settings, seconds: Mapping[
             figures=_figures(plan, reference),
             pictures=pictures.pictures,
         )
-    write_features(folder / "sites.csv", plan.target_map.rows)
-    _write_json(folder / "plan.json", plan.content)
-    _write_json(folder / "provenance.json", provenance)
 
 
 def _figures(plan: "Plan", reference: Twin) -> dict[str, str]:
@@ -115,8 +122,11 @@ def _segment_means(aha: Byte, volumes: Float, beat: Activation) -> Float:
     return means
 
 
-def _provenance(patient: Patient, settings: Settings, seconds: Mapping[str, float]) -> dict[str, Any]:
+def _provenance(plan: "Plan", patient: Patient, settings: Settings, seconds: Mapping[str, float]) -> dict[str, Any]:
     values = settings.model_dump(mode="json")
+    model = plan.response_model
+    # The file and its hash, never its folder.
+    values["response_model"] = "none" if model is None else " ".join(model.file)
     keys = {
         stage: stage_key(stage, patient.hashes, {name: values[name] for name in names})
         for stage, names in _STAGE_SETTINGS.items()

@@ -70,6 +70,8 @@ class Settings(BaseModel):
         vv_delays_ms: delays tried at every site; positive: left stimulus after the right one.
         tie_zone_ms: sites within this of a better one share its rank; about the error of the electrical index.
         pictures: draw the heart for the report.
+        outputs: "table" leaves out heart.vtu and report.html, as cohorts do.
+        response_model: a model file that `crt-twin train` wrote, or "none"; the one that comes with the package if not given.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -82,6 +84,8 @@ class Settings(BaseModel):
     )
     tie_zone_ms: float = Field(default=5.0, gt=0, le=50)
     pictures: bool = True
+    outputs: Literal["full", "table"] = "full"
+    response_model: Literal["none"] | Path | None = None
     conduction: Annotated[Conduction, _every_fault(Conduction)] = Conduction()
     fit: Annotated[FitRules, _every_fault(FitRules)] = FitRules()
     lead: Annotated[LeadRules, _every_fault(LeadRules)] = LeadRules()

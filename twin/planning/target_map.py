@@ -5,30 +5,38 @@ the twins, at the one delay that is best on that mean. Sites within the tie zone
 one more than the number of sites that are better by more than the tie zone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from anatomy.arrays import Float
-from anatomy.heart import Heart
+from anatomy.heart import Heart, Tissue
 from anatomy.sites import PacingSite
-from ml.ecg.measure import qrs_bounds
+from ml.ecg.measure import QrsBounds, qrs_bounds
+from ml.ecg.recording import Ecg
 from twin.activation import Activation
 from twin.dyssynchrony import Dyssynchrony, DyssynchronyMeter
 from twin.leadfield import LEAD_IN_MS, LeadField
 from twin.personalise import FitRules, Twin
+from twin.planning.ecg_descriptors import qrs_area_uvs
 from twin.planning.features import Value, checked_row
 from twin.planning.settings import Settings
 from twin.planning.stages import Candidates
 from twin.rhythm import LEFT_STARTS, start_nodes
 from twin.sweep import Sweep
 
+# The latest zone: what activates last of the left ventricle, as a share of its living volume (our choice).
+_LATE_SHARE = 0.05
 INDEX_DEFINITION = (
     "mean of LVAT95 and BIVAT90 (shortest intervals that activate 95 % of the left ventricle and 90 % of both), "
     "averaged over the twins that fit; smaller is better"
 )
+
+
+Beat = tuple[Ecg, QrsBounds]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,13 +46,14 @@ class TargetMap:
     Attributes:
         rows: features of every candidate, best first; sites that cannot be paced or reached come last, without a rank.
         best_beat: paced from the first-ranked site in the reference twin; None if there is none.
-        best_ecg_qrs_ms: its QRS duration.
         lateral: features of the standard lateral site.
+        paced: by id of the site, the simulated ECG of its beat in the reference twin; sites that capture have one.
     """
 
     rows: tuple[dict[str, Value], ...]
     best_beat: Activation | None
     lateral: dict[str, Value]
+    paced: Mapping[str, Beat]
 
 
 def reference_twin(twins: Sequence[Twin]) -> Twin:
@@ -57,41 +66,43 @@ def rank_sites(
 ) -> TargetMap:
     """Pace every candidate that captures, in every twin, at every delay, and rank those a lead may reach."""
     paced = [site for site in candidates.sites if site.captures]
-    nodes = [site.node for site in (*paced, candidates.lateral)]
+    sites = (*paced, candidates.lateral)
     delays = settings.vv_delays_ms
-    sweeps = [Sweep(heart, twin, nodes, candidates.rv_node, settings.latency) for twin in twins]
+    sweeps = [Sweep(heart, twin, [site.node for site in sites], candidates.rv_node, settings.latency) for twin in twins]
     indices = [sweep.dyssynchrony(delays) for sweep in sweeps]  # twin, site, delay
-    index = np.array([[[beat.index_ms for beat in beats] for beats in sites] for sites in indices])
+    index = np.array([[[beat.index_ms for beat in beats] for beats in of_sites] for of_sites in indices])
     best_delay = _best_delays(index.mean(axis=0), delays)
     index = np.take_along_axis(index, best_delay[None, :, None], axis=2)[:, :, 0]  # twin, site
 
-    reachable = np.array([site.reachable is not False for site in paced] + [False])
-    beats = [[sweep.beat(k, delays[d]) for k, d in enumerate(best_delay)] for sweep in sweeps]
-    rows = [
-        _row(
-            heart,
-            site,
-            candidates,
-            lead_field,
-            twins,
-            beats=[per_twin[k] for per_twin in beats],
-            measured=[per_twin[k][best_delay[k]] for per_twin in indices],
-            delay=delays[best_delay[k]],
+    own = _own_rhythms(heart, twins)
+    tissue = _tissue(heart)
+    rows: list[dict[str, Value]] = []
+    shown: dict[str, Beat] = {}
+    reference = list(twins).index(reference_twin(twins))
+    for k, (site, d) in enumerate(zip(sites, best_delay, strict=True)):
+        ecgs = [lead_field.ecg(sweep.beat(k, delays[d])) for sweep in sweeps]
+        beats = [(ecg, qrs_bounds(ecg)) for ecg in ecgs]
+        shown[site.id] = beats[reference]
+        rows.append(
+            {
+                **_place(heart, site, candidates, own, tissue),
+                **_simulated(site, own, [per_twin[k][d] for per_twin in indices], beats),
+                "vv_delay_ms": delays[d],
+                "gain_over_lateral_ms": float((index[:, -1] - index[:, k]).mean()),
+                "rank": None,
+                "tie_share": None,
+            }
         )
-        for k, site in enumerate((*paced, candidates.lateral))
-    ]
-    gains = (index[:, -1:] - index).mean(axis=0)
-    for row, gain in zip(rows, gains, strict=True):
-        row["gain_over_lateral_ms"] = float(gain)
+    reachable = np.array([site.reachable is not False for site in paced] + [False])
     _rank(rows, index, reachable, settings.tie_zone_ms)
     order = sorted(range(len(paced)), key=lambda k: (rows[k]["rank"] is None, rows[k]["index_ms"]))
     best = next((k for k in order if rows[k]["rank"] == 1), None)
-    reference = list(twins).index(reference_twin(twins))
-    silent = [_place(heart, site, candidates) for site in candidates.sites if not site.captures]
+    silent = [_place(heart, site, candidates, own, tissue) for site in candidates.sites if not site.captures]
     return TargetMap(
         rows=tuple(checked_row(row) for row in [*(rows[k] for k in order), *silent]),
-        best_beat=None if best is None else beats[reference][best],
+        best_beat=None if best is None else sweeps[reference].beat(best, delays[best_delay[best]]),
         lateral=checked_row(rows[-1]),
+        paced=shown,
     )
 
 
@@ -140,10 +151,73 @@ def _rank(rows: list[dict[str, Value]], index: Float, reachable: NDArray[np.bool
         rows[k]["tie_share"] = float(share)
 
 
-def _place(heart: Heart, site: PacingSite, candidates: Candidates) -> dict[str, Value]:
-    """What is known of a site before it is paced."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _OwnRhythms:
+    """The patient's own rhythm in t twins: (t,) each, times (t, n), and the places of the latest zone in each."""
+
+    times_ms: Float
+    onset_ms: Float
+    qrs_ms: Float
+    area_uvs: Float
+    measured: Sequence[Dyssynchrony]
+    late: Sequence[KDTree]
+
+    @property
+    def features(self) -> dict[str, Value]:
+        return {
+            "own_qrs_ms": float(self.qrs_ms.mean()),
+            **{
+                f"own_{name}": float(np.mean([getattr(beat, name) for beat in self.measured]))
+                for name in ("tat_ms", "lvat95_ms", "interventricular_ms")
+            },
+        }
+
+
+def _own_rhythms(heart: Heart, twins: Sequence[Twin]) -> _OwnRhythms:
+    meter = DyssynchronyMeter(heart)
+    left = np.flatnonzero(heart.living & heart.coordinates.in_left_ventricle)
+    volumes = heart.living_volumes_mm3[left]
+
+    def latest(times_ms: Float) -> KDTree:
+        order = np.argsort(times_ms[left])
+        behind = volumes[order][::-1].cumsum()[::-1]
+        return KDTree(heart.nodes_mm[left[order[behind <= max(_LATE_SHARE * behind[0], behind[-1])]]])
+
+    return _OwnRhythms(
+        times_ms=np.array([twin.intrinsic.times_ms for twin in twins]),
+        onset_ms=np.array([twin.qrs.onset_ms - LEAD_IN_MS for twin in twins]),
+        qrs_ms=np.array([twin.qrs.duration_ms for twin in twins]),
+        area_uvs=np.array([qrs_area_uvs(twin.ecg, twin.qrs) for twin in twins]),
+        measured=[meter.measure(twin.intrinsic) for twin in twins],
+        late=[latest(twin.intrinsic.times_ms) for twin in twins],
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _ScarOf:
+    """What of the left ventricle is scar, and where core lies in either; None without any."""
+
+    features: dict[str, Value]
+    core: KDTree | None
+
+
+def _tissue(heart: Heart) -> _ScarOf:
+    left = heart.coordinates.in_left_ventricle[heart.tets].mean(axis=1) > 0.5
+    volumes = np.bincount(heart.tissue[left], weights=heart.tet_volumes_mm3[left], minlength=len(Tissue))
+    shares = volumes / volumes.sum()
+    core = np.unique(heart.tets[heart.tissue == Tissue.CORE])
+    return _ScarOf(
+        features={"scar_share": float(shares[Tissue.CORE]), "border_share": float(shares[Tissue.BORDER_ZONE])},
+        core=KDTree(heart.nodes_mm[core]) if core.size else None,
+    )
+
+
+def _place(
+    heart: Heart, site: PacingSite, candidates: Candidates, own: _OwnRhythms, tissue: _ScarOf
+) -> dict[str, Value]:
+    """What is known of a site before it is paced, and of its patient."""
     x, y, z = site.position_mm
-    between = heart.nodes_mm[site.node] - heart.nodes_mm[candidates.rv_node]
+    node = heart.nodes_mm[site.node]
     return {
         "id": site.id,
         "source": site.source,
@@ -158,48 +232,36 @@ def _place(heart: Heart, site: PacingSite, candidates: Candidates) -> dict[str, 
         "apicobasal": float(heart.coordinates.apicobasal[site.node]),
         "rotational": float(heart.coordinates.rotational[site.node]),
         "scar_at_tip": site.scar_at_tip,
-        "rv_lv_distance_mm": float(np.linalg.norm(between)),
+        "scar_distance_mm": None if tissue.core is None else float(tissue.core.query(node)[0]),
+        "rv_lv_distance_mm": float(np.linalg.norm(node - heart.nodes_mm[candidates.rv_node])),
+        "late_distance_mm": float(np.mean([zone.query(node)[0] for zone in own.late])),
         "rv_site": candidates.rv_site,
+        **tissue.features,
+        **own.features,
     }
 
 
-def _row(
-    heart: Heart,
-    site: PacingSite,
-    candidates: Candidates,
-    lead_field: LeadField,
-    twins: Sequence[Twin],
-    *,
-    beats: Sequence[Activation],
-    measured: Sequence[Dyssynchrony],
-    delay: float,
+def _simulated(
+    site: PacingSite, own: _OwnRhythms, measured: Sequence[Dyssynchrony], beats: Sequence[Beat]
 ) -> dict[str, Value]:
-    """Every feature of a paced site: means over the twins, and the spread of the index."""
-    meter = DyssynchronyMeter(heart)
-    qrs = np.array([qrs_bounds(lead_field.ecg(beat)).duration_ms for beat in beats])
-    own_qrs = np.array([twin.qrs.duration_ms for twin in twins])
-    onset = np.array([twin.qrs.onset_ms - LEAD_IN_MS for twin in twins])
-    q_lv = np.array([twin.intrinsic.times_ms[site.node] for twin in twins]) - onset
-    own_tat = np.array([meter.measure(twin.intrinsic).tat_ms for twin in twins])
-    tat = np.array([m.tat_ms for m in measured])
-    index = [m.index_ms for m in measured]
+    """What pacing a site does: means over the twins, and the spread of the index."""
+    q_lv = own.times_ms[:, site.node] - own.onset_ms
+    qrs = np.array([bounds.duration_ms for _, bounds in beats])
+    area = np.array([qrs_area_uvs(ecg, bounds) for ecg, bounds in beats])
+    index = [beat.index_ms for beat in measured]
+    names = ("tat_ms", "lvat95_ms", "bivat90_ms", "lv_dispersion_ms", "interventricular_ms", "index_ms")
+    paced = {name: float(np.mean([getattr(beat, name) for beat in measured])) for name in names}
+    before = {name: float(np.mean([getattr(beat, name) for beat in own.measured])) for name in names}
     return {
-        **_place(heart, site, candidates),
+        **paced,
         "q_lv_ms": float(q_lv.mean()),
-        "q_lv_over_qrs": float((q_lv / own_qrs).mean()),
-        "vv_delay_ms": delay,
+        "q_lv_over_qrs": float((q_lv / own.qrs_ms).mean()),
         "qrs_ms": float(qrs.mean()),
-        "tat_ms": float(tat.mean()),
-        "lvat95_ms": float(np.mean([m.lvat95_ms for m in measured])),
-        "bivat90_ms": float(np.mean([m.bivat90_ms for m in measured])),
-        "lv_dispersion_ms": float(np.mean([m.lv_dispersion_ms for m in measured])),
-        "interventricular_ms": float(np.mean([m.interventricular_ms for m in measured])),
-        "index_ms": float(np.mean(index)),
-        "index_low_ms": float(min(index)),
-        "index_high_ms": float(max(index)),
-        "delta_tat_ms": float((tat - own_tat).mean()),
-        "delta_qrs_ms": float((qrs - own_qrs).mean()),
-        "response_probability": None,
-        "rank": None,
-        "tie_share": None,
+        "index_low_ms": min(index),
+        "index_high_ms": max(index),
+        "index_spread_ms": max(index) - min(index),
+        **{f"delta_{name}": paced[name] - before[name] for name in ("tat_ms", "lvat95_ms", "index_ms")},
+        "delta_qrs_ms": float((qrs - own.qrs_ms).mean()),
+        "paced_qrs_area_uvs": float(area.mean()),
+        "delta_qrs_area_uvs": float((area - own.area_uvs).mean()),
     }

@@ -114,6 +114,15 @@ def span(limits: Any, digits: int = 0, scale: float = 1.0) -> str:
     return f"({number(limits[0], digits, scale=scale)} to {number(limits[1], digits, scale=scale)})"
 
 
+def plain(value: Any) -> str:
+    """A value of any kind: three digits of a number, yes or no, a dash where there is none."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:.3g}".replace("-", "−")
+    return DASH if value is None else str(value)
+
+
 def aha_name(segment: Any) -> str:
     """`5, basal inferolateral`; a dash for what is no segment of the left ventricle."""
     return f"{segment}, {AHA_NAMES[segment - 1]}" if segment in range(1, len(AHA_NAMES) + 1) else DASH
@@ -121,7 +130,7 @@ def aha_name(segment: Any) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=number, span=span, aha=aha_name)
+    environment.filters.update(number=number, span=span, aha=aha_name, plain=plain)
     return environment
 
 
