@@ -12,7 +12,6 @@ the apex-to-base direction) and the angles, which so change linearly from surfac
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from anatomy.arrays import Float, Int
 from anatomy.coordinates import WallFields
@@ -74,9 +73,12 @@ def rule_based_fibres(
     endocardial = (1 - outward) * side * (1 - 2 * to_right)
     helix = angles.helix_endocardium * endocardial + angles.helix_epicardium * outward
     sheet = angles.sheet_endocardium * endocardial + angles.sheet_epicardium * outward
-    frame = np.stack([np.cross(up, through), up, through], axis=2)
-    turned = frame @ Rotation.from_euler("ZX", np.column_stack([helix, -sheet]), degrees=True).as_matrix()
-    return turned[:, :, 0], turned[:, :, 2]
+    around = np.cross(up, through)
+    cos_helix, sin_helix = _cos_sin(helix)
+    cos_sheet, sin_sheet = _cos_sin(sheet)
+    fibres = cos_helix * around + sin_helix * up
+    sheets = cos_sheet * through + sin_sheet * (cos_helix * up - sin_helix * around)
+    return fibres, sheets
 
 
 def endocardial_handedness(heart: Heart) -> float:
@@ -92,6 +94,12 @@ def endocardial_handedness(heart: Heart) -> float:
     circumferential = np.cross(up, _unit(_across(outward, up)))
     along, around = (np.einsum("ij,ij->i", heart.fibres[inner], axes) for axes in (up, circumferential))
     return float(np.average(2 * along * around, weights=heart.tet_volumes_mm3[inner]))
+
+
+def _cos_sin(degrees: Float) -> tuple[Float, Float]:
+    """(m, 1) each."""
+    radians = np.radians(degrees)[:, None]
+    return np.cos(radians), np.sin(radians)
 
 
 def _directions(slopes: Float, tets: Int, across: Float | None = None) -> Float:

@@ -116,3 +116,13 @@ def test_nodes_loose_from_the_rest_are_refused_with_the_first_and_the_count() ->
         LaplaceProblem(
             np.vstack([nodes, island, [[200, 0, 0]]]), np.vstack([tets, [[n, n + 1, n + 2, n + 3]]]).astype(np.int32)
         )
+
+
+def test_new_values_on_the_nodes_of_before_give_what_a_fresh_problem_gives() -> None:
+    nodes, tets, _ = box()
+    low, high = (np.flatnonzero(nodes[:, 0] == x).astype(np.int32) for x in (0, 20))
+    used = LaplaceProblem(nodes, tets)
+    used.solve((low, 0.0), (high, 1.0))
+    again, other = used.solve((low, 3.0), (high, 1.0)), used.solve((high, 2.0), (low[:5], 0.0))
+    np.testing.assert_allclose(again, LaplaceProblem(nodes, tets).solve((low, 3.0), (high, 1.0)), atol=1e-12)
+    np.testing.assert_allclose(other, LaplaceProblem(nodes, tets).solve((high, 2.0), (low[:5], 0.0)), atol=1e-12)

@@ -23,6 +23,7 @@ from twin.planning.settings import read_yaml, validated
 
 GEOMETRY_NAMES = ("heart.vtu", "heart.vtk", "heart.pts", "labels.nii.gz", "labels.nii", "surfaces.vtp")
 ECG_NAMES = ("ecg.hea", "ecg.csv", "ecg.dcm", "ecg.xml")
+PACED_ECG_NAMES = ("ecg_paced.hea", "ecg_paced.csv", "ecg_paced.dcm", "ecg_paced.xml")
 # Files of the layout that this version does not read yet; a plan says that it left them out.
 UNREAD_NAMES = ("ct", "ct.nii.gz", "lge", "lge.nii.gz", "veins.nii.gz", "torso.stl", "ecg.npz")
 
@@ -30,14 +31,18 @@ Point = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 
 class Clinical(BaseModel):
-    """Clinical data; carried through to the plan, used by response models."""
+    """Clinical data; carried through to the plan, used by response models. Ranges tell units, not sick from healthy."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    age_years: Annotated[float, Field(ge=0, le=120)] | None = None
     sex: Literal["female", "male"] | None = None
     nyha: Annotated[int, Field(ge=1, le=4)] | None = None
     lvef_percent: Annotated[float, Field(ge=1, le=90)] | None = None
     lvedv_ml: Annotated[float, Field(ge=20, le=1000)] | None = None
+    lvedd_mm: Annotated[float, Field(ge=20, le=150)] | None = None
+    aetiology: Literal["ischaemic", "non-ischaemic"] | None = None
+    af: bool | None = None
 
 
 class Implanted(BaseModel):
@@ -58,6 +63,7 @@ class PatientFile(BaseModel):
     id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     virtual: bool = False
     labels: Literal[tuple(CONVENTIONS)] = "acdc"  # type: ignore[valid-type]
+    centre: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     clinical: Clinical = Clinical()
     lead: dict[str, Any] = {}
     settings: dict[str, Any] = {}
@@ -83,6 +89,7 @@ class Patient:
         folder: where the files lie.
         geometry: the file the heart is made from.
         ecg: the recorded ECG, if any.
+        ecg_paced: recorded under biventricular pacing of the implanted leads, if any.
         veins, electrodes: files, if any.
         sites: the user's own candidates.
         file: what patient.yaml says.
@@ -94,6 +101,7 @@ class Patient:
     folder: Path
     geometry: Path
     ecg: Path | None
+    ecg_paced: Path | None
     veins: Path | None
     electrodes: Path | None
     sites: tuple[UserSite, ...]
@@ -147,15 +155,18 @@ def read_patient(folder: Path) -> Patient:
     if geometry is None:
         raise InputError(f"{folder.name}: holds no heart; put one of {', '.join(GEOMETRY_NAMES)} into it")
     ecg, veins = _first(folder, ECG_NAMES), _first(folder, ("veins.vtp",))
+    ecg_paced = _first(folder, PACED_ECG_NAMES)
     electrodes, sites = _first(folder, ("electrodes.json",)), _first(folder, ("sites.csv",))
-    others = [folder / name for name in (*GEOMETRY_NAMES, *ECG_NAMES, *UNREAD_NAMES)]
-    used = [path for path in (yaml_file, geometry, ecg, veins, electrodes, sites) if path is not None and path.exists()]
-    used += [path for main in (geometry, ecg) if main is not None for path in _companions(main)]
+    others = [folder / name for name in (*GEOMETRY_NAMES, *ECG_NAMES, *PACED_ECG_NAMES, *UNREAD_NAMES)]
+    found = (yaml_file, geometry, ecg, ecg_paced, veins, electrodes, sites)
+    used = [path for path in found if path is not None and path.exists()]
+    used += [path for main in (geometry, ecg, ecg_paced) if main is not None for path in _companions(main)]
     return Patient(
         id=file.id or folder.resolve().name,
         folder=folder,
         geometry=geometry,
         ecg=ecg,
+        ecg_paced=ecg_paced,
         veins=veins,
         electrodes=electrodes,
         sites=_read_sites(sites) if sites else (),

@@ -18,7 +18,7 @@ from anatomy.labels import Label, LabelMap, write_label_map
 from anatomy.meshing import mesh_label_map
 from anatomy.phantom import random_phantom
 from anatomy.torso import electrodes_by_rule
-from anatomy.vein_template import TRIBUTARIES, Tributary, template_tree
+from anatomy.vein_template import template_tree
 from anatomy.veins import write_veins
 from ml.ecg.readers import write_csv
 from ml.ecg.recording import STANDARD_LEADS, Ecg
@@ -26,6 +26,7 @@ from twin.activation import Activation
 from twin.conduction import Conduction
 from twin.eikonal import Eikonal
 from twin.leadfield import LEAD_IN_MS, ActionPotential, LeadField
+from twin.planning.virtual_draws import drawn_tributaries
 from twin.planning.whole_files import whole_files
 from twin.rhythm import RHYTHMS, start_nodes
 
@@ -50,7 +51,7 @@ def write_virtual_patient(folder: Path, seed: int) -> None:
     truth = mesh_label_map(labels, edge_mm=_TRUE_EDGE_MM)
     angles = FibreAngles(helix_endocardium=rng.uniform(50, 70), helix_epicardium=rng.uniform(-70, -50))
     heart = complete_heart(truth.mesh, tissue=truth.tissue, angles=angles)
-    veins = replace(template_tree(heart, _drawn_tributaries(rng)), is_template=False)
+    veins = replace(template_tree(heart, drawn_tributaries(rng)), is_template=False)
     fibre = rng.uniform(0.50, 0.62)
     speeds = Conduction(
         fibre_m_per_s=fibre,
@@ -80,23 +81,6 @@ def write_virtual_patient(folder: Path, seed: int) -> None:
         write_veins(staging / "veins.vtp", veins)
         write_csv(ecg, staging / "ecg.csv")
         (staging / "patient.yaml").write_text(text, encoding="utf-8")
-
-
-def _drawn_tributaries(rng: np.random.Generator) -> tuple[Tributary, ...]:
-    """Each vein present as often as in people, somewhat displaced, of somewhat different width."""
-    veins = []
-    for vein in TRIBUTARIES:
-        width, shift, present = rng.normal(1, 0.15), rng.normal(0, 0.015), rng.random() < vein.prevalence
-        if present:
-            veins.append(
-                replace(
-                    vein,
-                    rotational=vein.rotational + shift,
-                    proximal_diameter_mm=vein.proximal_diameter_mm * max(width, 0.5),
-                    distal_diameter_mm=vein.distal_diameter_mm * max(width, 0.5),
-                )
-            )
-    return tuple(veins)
 
 
 def _recording(lead_field: LeadField, activation: Activation, rng: np.random.Generator) -> Ecg:

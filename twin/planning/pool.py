@@ -1,0 +1,110 @@
+"""The pool: many virtual patients, made, planned and joined with their truth, as one table for training and studies.
+
+    WORK/piece-007.parquet    of each piece that is done
+    POOL                      all of them
+
+A piece is a virtual cohort of its own seed; its meshes are removed once its table stands. A pool that was interrupted goes
+on where it stopped, and one that is to grow makes the further pieces only.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anatomy.arrays import Float
+from twin.planning.cohort import Schedule, run_cohort
+from twin.planning.errors import InputError
+from twin.planning.features import FEATURES
+from twin.planning.virtual_cohort import write_virtual_cohort
+
+# Families that say nothing once a site is chosen or were asked of another model.
+_LEFT_OUT = {"response_probability", "response_low", "response_high", "response_supported", "reasons"}
+# Digits that are kept: more than any measurement has, and a table that is small enough to be shipped.
+_DIGITS = 4
+
+Progress = Callable[[int, int, str], None]
+
+
+def build_pool(work: Path, pool: Path, *, pieces: int, size: int, seed: int, jobs: int, progress: Progress) -> None:
+    """Make the pool.
+
+    Args:
+        work: folder of the pieces, about 2 MB for each patient of the one being made.
+        pool: the Parquet file to write.
+        pieces: how many cohorts; cohort k has the seed `seed + k`.
+        size: patients of each.
+        seed: of the first.
+        jobs: processes.
+        progress: called as progress(done, total, what).
+
+    Raises:
+        InputError: if a patient could not be planned; its folder is kept.
+    """
+    done = []
+    for piece in range(pieces):
+        table = work / f"piece-{piece:03d}.parquet"
+        if not table.exists():
+            _make_piece(work / f"piece-{piece:03d}", table, size=size, seed=seed + piece, jobs=jobs, progress=progress)
+        done.append(pd.read_parquet(table))
+        progress(piece + 1, pieces, "pieces of the pool")
+    joined = pd.concat(done, ignore_index=True)
+    arrow = pa.Table.from_pandas(joined, preserve_index=False)
+    said = {b"intended_use": b"research", b"virtual_patients": f"{pieces * size} of {pieces * size}".encode()}
+    unfinished = pool.with_name(f".{pool.name}.part")
+    pq.write_table(
+        arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **said}),
+        unfinished,
+        compression="zstd",
+        compression_level=19,
+        row_group_size=len(joined),
+    )
+    unfinished.replace(pool)
+
+
+def _make_piece(folder: Path, table: Path, *, size: int, seed: int, jobs: int, progress: Progress) -> None:
+    patients, plans = folder / "patients", folder / "plans"
+    write_virtual_cohort(patients, size, seed=seed, jobs=jobs, progress=progress)
+    # At the delay that the devices have, so that what is learnt of a site is what was done there.
+    layers = [("the pool", {"response_model": "none", "vv_delays_ms": [0.0], "outputs": "table", "pictures": False})]
+    run = run_cohort(patients, plans, layers, schedule=Schedule(jobs=jobs), told=lambda *_: None)
+    if run.failed:
+        raise InputError(f"{plans}: {run.failed} of {size} virtual patients could not be planned; see failures.tsv")
+    unfinished = table.with_suffix(".part")
+    joined_with_truth(patients, plans / "sites.parquet").to_parquet(unfinished, index=False)
+    unfinished.replace(table)
+    shutil.rmtree(folder)
+
+
+def joined_with_truth(patients: Path, sites: Path) -> pd.DataFrame:
+    """The reachable sites and the implanted lead of every virtual patient, with outcomes and truth.
+
+    Args:
+        patients: a virtual cohort.
+        sites: the table of its plans.
+    """
+    rows = pd.read_parquet(sites)
+    rows = rows[(rows["id"] == "implanted") | (rows["reachable"].fillna(False) & rows["captures"].fillna(False))]
+    columns = ["patient", "centre", *(feature.name for feature in FEATURES if feature.name not in _LEFT_OUT)]
+    joined = rows[columns].merge(pd.read_parquet(patients / "truth.parquet"), on=["patient", "id"], validate="1:1")
+    if len(joined) != len(rows):
+        missing = set(zip(rows["patient"], rows["id"], strict=True)) - set(
+            zip(joined["patient"], joined["id"], strict=True)
+        )
+        raise InputError(f"{patients / 'truth.parquet'}: knows nothing of {len(missing)} sites, as {min(missing)}")
+    joined = joined.merge(pd.read_csv(patients / "outcomes.csv"), on="patient", validate="m:1")
+    numbers = joined.select_dtypes("float").columns
+    joined[numbers] = joined[numbers].apply(lambda column: _rounded(column.to_numpy()))
+    return joined
+
+
+def _rounded(values: Float) -> Float:
+    """To `_DIGITS` significant digits."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(np.abs(values))))
+    usable = np.isfinite(scale)
+    return np.where(usable, np.round(values * np.where(usable, scale, 1)) / np.where(usable, scale, 1), values)
