@@ -11,8 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from twin.planning.cli_cohort import cohort
 from twin.planning.cli_common import RESEARCH_USE, Edge, Json, Out, Quiet, exit_codes
 from twin.planning.cli_ecg import app as ecg_app
+from twin.planning.cli_response import evaluate, study, train
+from twin.planning.cli_virtual import virtual
 
 app = typer.Typer(
     name="crt-twin",
@@ -23,6 +26,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(ecg_app, name="ecg")
+for command in (virtual, cohort, train, evaluate, study):
+    app.command()(command)
 
 
 def main() -> None:
