@@ -15,7 +15,7 @@ What coarse edges cost, on three random phantoms (2.5 mm: 172,000 tetrahedra; 3 
 - volumes: the left cavity is 0.1 to 0.2 % smaller than in closed form, the muscle 0.1 to 0.5 % larger than its 1 mm voxels;
 - one start on the septum's right side, as in left bundle branch block, against label maps of 1 mm meshed with edges of
   1.3 mm (900,000 tetrahedra): the time at which 95 % of the left muscle is active comes later by 2.8 ms in the mean, 3.3 ms
-  at most (3 mm: 3.8 and 4.5 ms), of 172 to 206 ms; the total activation time by 2.9 and 6.3 ms (3 mm: 3.7 and 8.4 ms).
+  at most (3 mm: 3.8 and 4.5 ms), of 172 to 206 ms; the total activation time by 3.2 and 6.3 ms (3 mm: 3.7 and 8.4 ms).
 
 Of 560 random phantoms one could not be reached. In all others no tetrahedron has a shape (mean ratio) below 0.1.
 

@@ -9,9 +9,7 @@ import sys
 
 import numpy as np
 
-from ml.evaluation import PUBLISHED, hazard_ratio
-from ml.evaluation.comparison import auc_interval, delong
-from ml.evaluation.report import text
+from ml.evaluation import PUBLISHED
 from ml.rv_function import TARGETS, RVFunctionRegressor
 from twin.planning.ecg_numbers import evaluate_numbers
 from twin.planning.virtual_ecgs import virtual_ecgs
@@ -24,23 +22,18 @@ people = virtual_ecgs(patients, seed=1, question="rv-function")
 first = RVFunctionRegressor(sampling_hz=large.sampling_hz, max_epochs=epochs, learning_rate=1e-3)
 first.fit(large.signals, np.column_stack([large.outcomes[name] for name in TARGETS]))
 tuned = RVFunctionRegressor(**first.get_params() | {"pretrained": first.trained_weights()})
-results = evaluate_numbers(
-    "fine-tuned",
-    tuned,
-    people.signals,
-    {name: people.outcomes[name] for name in TARGETS},
-    progress=lambda *_: None,
-    seeds=seeds,
-    published=[one for one in PUBLISHED["rv-function"] if "mae" in one.values],
-    virtual=True,
+print(
+    evaluate_numbers(
+        "fine-tuned",
+        tuned,
+        people.signals,
+        {name: people.outcomes[name] for name in TARGETS},
+        groups=np.arange(patients),
+        times=people.outcomes["time"],
+        events=people.outcomes["event"].astype(np.int64),
+        published=PUBLISHED["rv-function"],
+        progress=lambda *_: None,
+        seeds=seeds,
+        virtual=True,
+    ).table()
 )
-print(results.table())
-
-rvef = results.each["rvef_percent"]["fine-tuned"].predicted.mean(axis=0)
-areas, covariance = delong(people.labels, -rvef[None])
-hazard = hazard_ratio(rvef, people.outcomes["time"], people.outcomes["event"], per=-10)
-print(f"## By predicted RVEF, out of fold, {patients} virtual patients\n")
-print(f"- AUROC of RVEF <= 40 %: {text(auc_interval(float(areas[0]), float(covariance[0, 0])))}", end="; published ")
-print(*(f"{one.values['auc']:g}" for one in PUBLISHED["rv-function"] if one.model.startswith("RVEF <=")), sep=", ")
-print(f"- hazard ratio per 10 % lower RVEF: {text(hazard.ratio)}, {hazard.events} deaths", end="; published ")
-print(*(f"{one.values['hazard_ratio']:.2f}" for one in PUBLISHED["rv-function"] if "hazard_ratio" in one.values))

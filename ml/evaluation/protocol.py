@@ -21,6 +21,7 @@ from ml.evaluation.metrics import Kind, Task
 from ml.evaluation.splits import PatientFolds, patient_numbers
 
 Rows = NDArray[np.generic]  # (n, ...) arrays, or a pandas table
+Model = BaseEstimator  # for those who only pass models on
 Progress = Callable[[int, int], None]  # fits done, fits in all
 _ROUNDING = 1e-6  # of a probability in single precision
 

@@ -9,13 +9,12 @@
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ml.evaluation.calibration import recalibration
 from ml.evaluation.intervals import Float, Resampled
 from ml.evaluation.leak import LeakTest, leak_test
 from ml.evaluation.metrics import auc
-from ml.evaluation.protocol import FitCounter, Problem, fit_clone, folds_of, out_of_fold, predictions
+from ml.evaluation.protocol import FitCounter, Model, Problem, fit_clone, folds_of, out_of_fold, predictions
 from ml.response import ResponseModel
 from twin.planning.response_cohort import TRUE_PROBABILITY, Int, ResponseCohort
 from twin.planning.response_folds import problem_of, restricted
@@ -94,7 +93,7 @@ def family_fits(cohort: ResponseCohort, protocol: Protocol) -> int:
 def learning_curve(
     cohort: ResponseCohort,
     model: ResponseModel,
-    others: Mapping[str, BaseEstimator],
+    others: Mapping[str, Model],
     protocol: Protocol,
     done: FitCounter,
 ) -> tuple[CurvePoint, ...]:

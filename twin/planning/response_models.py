@@ -1,8 +1,7 @@
 """The response model that is tested, and what it is measured against."""
 
-from sklearn.base import BaseEstimator
-
 from ml.baselines import rivals
+from ml.evaluation.protocol import Model
 from ml.response import Predictor, ResponseModel
 from twin.planning.response_cohort import ResponseCohort
 
@@ -15,7 +14,7 @@ def our_model(offered: tuple[Predictor, ...]) -> ResponseModel:
     return ResponseModel(offered, refits=0, neighbours=0)
 
 
-def comparators(cohort: ResponseCohort) -> dict[str, BaseEstimator]:
+def comparators(cohort: ResponseCohort) -> dict[str, Model]:
     """What it is measured against: the rivals that the table allows, and its own members."""
     members = {
         LINEAR: ResponseModel(cohort.predictors, member="linear", refits=0, neighbours=0),

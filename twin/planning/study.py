@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from ml.baselines import GuidelineClass, NineVariableNaiveBayes
 from ml.evaluation.intervals import resample
 from ml.evaluation.metrics import auc, measure
-from ml.evaluation.protocol import Problem, fit_clone, predictions
+from ml.evaluation.protocol import Model, Problem, fit_clone, predictions
 from ml.evaluation.splits import PatientFolds
 from ml.response import ResponseModel
 from twin.planning.errors import InputError
@@ -128,7 +127,7 @@ def repeat_study(study: Study, pool: ResponseCohort, *, repeats: int, seed: int,
     )
 
 
-def _estimator(arm: Arm, pool: ResponseCohort) -> BaseEstimator:
+def _estimator(arm: Arm, pool: ResponseCohort) -> Model:
     if arm.model == "nine-variable naive Bayes":
         return NineVariableNaiveBayes()
     if arm.model == "guideline":
@@ -149,7 +148,7 @@ def _draw(outcome: Int, study: Study, rng: np.random.Generator) -> tuple[Int, In
             return rows[: study.patients], rows[study.patients :]
 
 
-def _measured(study: Study, estimator: BaseEstimator, problem: Problem, cohort: Int, seed: int) -> dict[str, float]:
+def _measured(study: Study, estimator: Model, problem: Problem, cohort: Int, seed: int) -> dict[str, float]:
     """Metrics of one cohort, mean over the seeds; 80/20 tests the first of five folds."""
     outcome = problem.truth.astype(np.int64)[cohort]
     found = []
