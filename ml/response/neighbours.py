@@ -33,6 +33,8 @@ class Neighbours:
 
     def nearest(self, scaled: Float, number: int) -> tuple[tuple[Neighbour, ...], ...]:
         """The nearest so many of each of (m, c) standardised rows, nearest first."""
+        if not number:
+            return ((),) * len(scaled)
         known = self.rows / _STEPS_PER_SD
         lengths = (known**2).sum(axis=1)
         number = min(number, len(known))
@@ -44,7 +46,7 @@ class Neighbours:
             squares = (asked**2).sum(axis=1)[:, None] + lengths - 2 * asked @ known.T
             distances = np.sqrt(squares.clip(min=0) / known.shape[1])
             for row in distances:
-                some = np.argpartition(row, number - 1)[:number] if number else np.empty(0, dtype=np.int64)
+                some = np.argpartition(row, number - 1)[:number]
                 order = some[np.argsort(row[some], kind="stable")]
                 found.append(tuple(self._neighbour(int(i), float(row[i])) for i in order))
         return tuple(found)

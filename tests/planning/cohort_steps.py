@@ -51,7 +51,11 @@ def step(folder: Path, out: Path, layers: Layers, needs_ecg: bool) -> Facts:
         raise KeyError("'Jane Doe' of 1950-03-12")
     else:
         _plan(folder, out, layers)
-    return Facts(centre="basel" if folder.name == "p1" else None, virtual=folder.name == "p2")
+    return Facts(
+        centre="basel" if folder.name == "p1" else None,
+        virtual=folder.name == "p2",
+        outcome={"lvesv_change_percent": -20.0} if folder.name == "p3" else {},
+    )
 
 
 def _plan(folder: Path, out: Path, layers: Layers) -> None:

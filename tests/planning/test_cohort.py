@@ -238,6 +238,10 @@ def test_the_table_has_every_feature_typed_and_sorted(whole: Path) -> None:
     assert list(sites["reachable"][:3]) == [False, True, True]
 
 
+def test_outcomes_of_the_patients_files_are_gathered_for_training(whole: Path) -> None:
+    assert (whole / "outcomes.csv").read_text() == "patient,lvesv_change_percent\np3,-20.0\n"
+
+
 def test_virtual_patients_are_counted_wherever_numbers_stand(whole: Path) -> None:
     summary = json.loads((whole / "cohort.json").read_text())
     assert (summary["ok"], summary["virtual"]) == (4, 1)
@@ -255,7 +259,7 @@ def test_what_an_ended_or_interrupted_run_leaves_is_whole_and_nothing_else(sourc
     assert len(list(out.iterdir())) == 2
     assert all(read_status(folder) for folder in out.iterdir())
     run(source)
-    assert sorted(path.name for path in out.iterdir()) == [*["cohort.json", "failures.tsv"], *NAMES, "sites.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == [*["cohort.json", "failures.tsv", "outcomes.csv"], *NAMES, "sites.parquet"]
     assert not staging_folder(out / "p1").exists()
 
 

@@ -36,10 +36,12 @@ class Facts:
     Attributes:
         centre: where the patient was treated, if known.
         virtual: nobody real.
+        outcome: of patient.yaml, as far as it is known.
     """
 
     centre: str | None
     virtual: bool
+    outcome: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,4 +33,4 @@ def plan_checked(folder: Path, out: Path, layers: Layers, needs_ecg: bool) -> Fa
     if needs_ecg and patient.ecg is None:
         raise InputError("no ECG: put ecg.csv or another ecg.* into the folder, or allow patients without one")
     plan_patient(folder, out, layers)
-    return Facts(centre=patient.file.centre, virtual=patient.file.virtual)
+    return Facts(centre=patient.file.centre, virtual=patient.file.virtual, outcome=patient.file.outcome.measured())

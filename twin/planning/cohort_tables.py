@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from twin.planning.cohort_status import Facts, Failure, Status
 from twin.planning.site_table import read_sites, table
 
-SITES, FAILURES, SUMMARY = "sites.parquet", "failures.tsv", "cohort.json"
-NAMES = (SITES, FAILURES, SUMMARY)
+SITES, OUTCOMES, FAILURES, SUMMARY = "sites.parquet", "outcomes.csv", "failures.tsv", "cohort.json"
+NAMES = (SITES, OUTCOMES, FAILURES, SUMMARY)
 
 
 def write_tables(
@@ -29,7 +29,7 @@ def write_tables(
     settings: Mapping[str, Any],
     part: str,
 ) -> None:
-    """Write sites.parquet, failures.tsv and cohort.json.
+    """Write sites.parquet, failures.tsv and cohort.json; outcomes.csv, where a patient.yaml has outcomes.
 
     Args:
         out: of the cohort, where the folders of the planned patients lie.
@@ -62,6 +62,12 @@ def write_tables(
         "settings": settings,
     }
     _write(out / SITES, part, lambda path: _write_sites(path, out, planned, f"{virtual} of {len(planned)}"))
+    outcomes = {name: facts.outcome for name, facts in sorted(planned.items()) if facts.outcome}
+    if outcomes:
+        frame = pd.DataFrame.from_dict(outcomes, orient="index").rename_axis("patient").sort_index(axis="columns")
+        _write(out / OUTCOMES, part, frame.to_csv)
+    else:
+        (out / OUTCOMES).unlink(missing_ok=True)
     _write(out / FAILURES, part, lambda path: _write_failures(path, failed))
     _write(out / SUMMARY, part, lambda path: path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8"))
 

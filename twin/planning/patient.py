@@ -55,6 +55,21 @@ class Implanted(BaseModel):
     vv_delay_ms: FiniteFloat | None = None
 
 
+class Outcome(BaseModel):
+    """What became of the patient after implantation; response models learn from it. Ranges tell typing errors."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    lvesv_change_percent: Annotated[float, Field(ge=-100, le=300)] | None = None
+    lvef_change_points: Annotated[float, Field(ge=-60, le=60)] | None = None
+    hf_event: bool | None = None
+
+    def measured(self) -> dict[str, float]:
+        """What is known, as numbers, by name of the column."""
+        known = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: float(value) for name, value in known.items() if value is not None}
+
+
 class PatientFile(BaseModel):
     """The content of patient.yaml."""
 
@@ -68,7 +83,7 @@ class PatientFile(BaseModel):
     lead: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     implanted: Implanted = Implanted()
-    outcome: dict[str, Any] = {}
+    outcome: Outcome = Outcome()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +126,9 @@ class Patient:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """What patient.yaml says and no stage of this version takes into account."""
-        said = {
-            "implanted.vv_delay_ms": self.file.implanted.vv_delay_ms is not None,
-            "outcome": bool(self.file.outcome),
-        }
+        """What patient.yaml says and no stage takes into account."""
+        implanted = self.file.implanted
+        said = {"implanted.vv_delay_ms": implanted.vv_delay_ms is not None and implanted.lv_mm is None}
         return tuple(name for name, is_said in said.items() if is_said)
 
     @property

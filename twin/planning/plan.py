@@ -171,7 +171,7 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
         *anatomy.warnings,
         *recorded.warnings,
         *(f"{name} is not read by this version and was left out" for name in patient.left_out),
-        *(f"patient.yaml: {name} is not used by this version" for name in patient.unused),
+        *(f"patient.yaml: {name} is not used without implanted.lv_mm" for name in patient.unused),
         *_fit_warnings(twins, kept, settings),
     ]
     if not candidates.sites:

@@ -30,7 +30,7 @@ Float: TypeAlias = NDArray[np.float64]
 Int: TypeAlias = NDArray[np.int64]
 Bool: TypeAlias = NDArray[np.bool_]
 
-SITES, TRUTH = "sites.parquet", "truth.parquet"
+SITES, OUTCOMES_FILE, TRUTH = "sites.parquet", "outcomes.csv", "truth.parquet"
 IMPLANTED = "implanted"
 TRUE_PROBABILITY, TRUE_CHANGE = "true_probability", "true_lvesv_change_percent"
 EXTERNAL = "external_score"
@@ -149,7 +149,7 @@ def read_cohort(
 
     Args:
         cohort: a folder that `crt-twin cohort` wrote, a Parquet or a CSV file; None: the shipped pool of virtual patients.
-        outcomes: CSV; None: the outcomes stand in the table itself. A `truth.parquet` beside it is read as well.
+        outcomes: CSV; None: the folder's own outcomes.csv, else the outcomes stand in the table itself. A `truth.parquet` beside it is read as well.
         label: key of `LABELS`.
         virtual: the patients are virtual; a table that knows the truth says so itself.
 
@@ -163,6 +163,8 @@ def read_cohort(
         with as_file(files("twin.planning").joinpath("data", "pool.parquet")) as pool:
             return read_cohort(pool, None, label, virtual=True)
     path = cohort / SITES if cohort.is_dir() else cohort
+    if outcomes is None and cohort.is_dir() and (cohort / OUTCOMES_FILE).is_file():
+        outcomes = cohort / OUTCOMES_FILE
     faults = _Faults(path.name)
     offered = predictors()
     needed = ("patient", "id", "source", *(one.name for one in offered))

@@ -71,12 +71,14 @@ class Candidates:
         lateral: the standard lateral site, against which gains are counted.
         rv_node: where the right-ventricular lead sits.
         rv_site: its name.
+        implanted_vv_ms: the delay of the implanted device, left after right; None where not known.
     """
 
     sites: tuple[PacingSite, ...]
     lateral: PacingSite
     rv_node: int
     rv_site: str
+    implanted_vv_ms: float | None = None
 
 
 def stage_key(stage: str, hashes: Mapping[str, str], settings: Mapping[str, Any]) -> str:
@@ -222,6 +224,7 @@ def find_candidates(patient: Patient, anatomy: Anatomy, settings: Settings) -> C
         lateral=finder.at(heart.nodes_mm[lateral], id_="lateral", source="reference"),
         rv_node=rv_node,
         rv_site=rv_site,
+        implanted_vv_ms=implanted.vv_delay_ms if implanted.lv_mm is not None else None,
     )
 
 

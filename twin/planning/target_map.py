@@ -64,14 +64,22 @@ def reference_twin(twins: Sequence[Twin]) -> Twin:
 def rank_sites(
     heart: Heart, lead_field: LeadField, twins: Sequence[Twin], candidates: Candidates, settings: Settings
 ) -> TargetMap:
-    """Pace every candidate that captures, in every twin, at every delay, and rank those a lead may reach."""
+    """Pace every candidate that captures, in every twin, at every delay, and rank those a lead may reach.
+
+    The implanted lead is paced as its device does, where that is known.
+    """
     paced = [site for site in candidates.sites if site.captures]
     sites = (*paced, candidates.lateral)
-    delays = settings.vv_delays_ms
+    programmed = candidates.implanted_vv_ms
+    delays = settings.vv_delays_ms if programmed is None else (*settings.vv_delays_ms, programmed)
+    offered = np.ones((len(sites), len(delays)), dtype=np.bool_)
+    if programmed is not None:
+        of_device = np.array([site.source == "implanted" for site in sites])
+        offered[:, -1], offered[of_device, :-1] = of_device, False
     sweeps = [Sweep(heart, twin, [site.node for site in sites], candidates.rv_node, settings.latency) for twin in twins]
     indices = [sweep.dyssynchrony(delays) for sweep in sweeps]  # twin, site, delay
     index = np.array([[[beat.index_ms for beat in beats] for beats in of_sites] for of_sites in indices])
-    best_delay = _best_delays(index.mean(axis=0), delays)
+    best_delay = _best_delays(np.where(offered, index.mean(axis=0), np.inf), delays)
     index = np.take_along_axis(index, best_delay[None, :, None], axis=2)[:, :, 0]  # twin, site
 
     own = _own_rhythms(heart, twins)
