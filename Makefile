@@ -12,7 +12,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=requirements.lock PIP_BUIL
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 	"$(PYTHON) is not Python 3.11 or later: install one and name it, as in make PYTHON=python3.12" >&2; exit 1; }
 
-.PHONY: help demo test lint benchmark peers examples pictures lock clean
+.PHONY: help demo test lint benchmark peers examples pictures descriptors pool response-model lock clean
 
 help:
 	@echo "make demo       a virtual patient and its plan, into out/demo"
@@ -22,6 +22,8 @@ help:
 	@echo "make peers      other eikonal solvers beside ours (takes half an hour)"
 	@echo "make examples   run every script of examples/"
 	@echo "make pictures   draw the README's pictures anew (needs OpenGL libraries)"
+	@echo "make descriptors, pool, response-model"
+	@echo "                make the shipped models and the pool of virtual patients anew, in this order (takes hours)"
 	@echo "make lock       renew requirements.lock"
 	@echo "make clean      remove .venv and what the targets above made"
 
@@ -55,6 +57,23 @@ pictures: .venv/.plan
 	$(BIN)/python examples/plan_virtual_patient.py out/pictures 1.5
 	cp out/pictures/activation_intrinsic.png docs/activation.png
 	cp out/pictures/veins.png out/pictures/ecg.png docs/
+
+# What is shipped with the package and was made by it.
+SHIPPED := twin/planning/data
+
+descriptors: .venv/.all
+	OMP_NUM_THREADS=1 $(BIN)/python -c "from pathlib import Path; \
+	from twin.planning.ecg_descriptors import build_descriptors; print(build_descriptors(Path('$(SHIPPED)')))"
+
+# Goes on where it was interrupted; `make pool PIECES=15` makes 3,000 patients.
+PIECES ?= 5
+pool: .venv/.all
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -c "from pathlib import Path; \
+	from twin.planning.pool import build_pool; \
+	build_pool(Path('out/pool'), Path('$(SHIPPED)/pool.parquet'), pieces=$(PIECES), size=200, seed=2026, jobs=$$(nproc), progress=print)"
+
+response-model: .venv/.plan
+	$(BIN)/crt-twin train --out $(SHIPPED)/response.model
 
 # A fresh environment without constraints, then what it holds. Local labels (+cpu) are dropped, and so is CUDA, which
 # torch brings along on some machines only. `--all` keeps setuptools, which torch needs.
