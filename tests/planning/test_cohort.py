@@ -259,7 +259,11 @@ def test_what_an_ended_or_interrupted_run_leaves_is_whole_and_nothing_else(sourc
     assert len(list(out.iterdir())) == 2
     assert all(read_status(folder) for folder in out.iterdir())
     run(source)
-    assert sorted(path.name for path in out.iterdir()) == [*["cohort.json", "failures.tsv", "outcomes.csv"], *NAMES, "sites.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *["cohort.json", "failures.tsv", "outcomes.csv"],
+        *NAMES,
+        "sites.parquet",
+    ]
     assert not staging_folder(out / "p1").exists()
 
 

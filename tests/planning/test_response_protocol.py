@@ -15,6 +15,7 @@ from twin.planning.response_folds import fold_answers, held_out_folds, problem_o
 from twin.planning.response_page import answers, evaluation_json, write_evaluation
 from twin.planning.response_protocol import evaluate_response
 from twin.planning.response_results import Protocol, ResponseEvaluation
+from twin.planning.response_shifts import NO_SHIFT, SHIFTS, flagged_when_shifted
 
 TINY = Protocol(
     repeats=1, folds=2, resamples=40, curve=(40, 80, 150), curve_repeats=2, shuffles=2,
@@ -208,3 +209,11 @@ def test_real_patients_have_no_ceiling_and_no_policy_value(cohort: ResponseCohor
     write_evaluation(real, found, tmp_path / "out")
     html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "irtual" not in html
+
+
+def test_patients_shifted_on_purpose_are_flagged_and_others_are_not(cohort: ResponseCohort) -> None:
+    flagged = flagged_when_shifted(cheap(cohort), cohort, random_folds(cohort, 2, 0))
+    assert flagged[NO_SHIFT].mean() < 0.1
+    assert set(flagged) == set(SHIFTS)
+    # Most columns of the synthetic pool are noise as wide as their range, in which a shift hardly shows.
+    assert min(flagged[name].mean() for name in SHIFTS if name != NO_SHIFT) > flagged[NO_SHIFT].mean() + 0.1

@@ -149,7 +149,8 @@ def read_cohort(
 
     Args:
         cohort: a folder that `crt-twin cohort` wrote, a Parquet or a CSV file; None: the shipped pool of virtual patients.
-        outcomes: CSV; None: the folder's own outcomes.csv, else the outcomes stand in the table itself. A `truth.parquet` beside it is read as well.
+        outcomes: CSV; None: the folder's own outcomes.csv, else the outcomes stand in the table itself. A
+            `truth.parquet` beside it is read as well.
         label: key of `LABELS`.
         virtual: the patients are virtual; a table that knows the truth says so itself.
 

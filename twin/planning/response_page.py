@@ -18,6 +18,7 @@ from twin.planning.report.sections import Picture, Section, Table, page
 from twin.planning.response_cohort import LABELS, ResponseCohort
 from twin.planning.response_models import OURS
 from twin.planning.response_results import HeldOut, ResponseEvaluation, Share
+from twin.planning.response_shifts import NO_SHIFT
 from twin.planning.whole_files import whole_files
 
 VIRTUAL = "Virtual patients: what holds here may not hold in real patients."
@@ -104,6 +105,12 @@ def answers(cohort: ResponseCohort, found: ResponseEvaluation) -> list[str]:
                 f"With each {title} held out in turn the AUC is {interval(held.auc_out)}; the model abstains most at "
                 f"{flagged}, for {percent(held.groups[flagged].flagged_out)}, and at home for {percent(found.home_flagged)}."
             )
+    caught = {name: one for name, one in found.shifted.items() if name != NO_SHIFT}
+    least = min(caught, key=lambda name: caught[name].estimate.value)
+    lines.append(
+        f"Shifted on purpose, patients make it abstain least for {least}: {percent(caught[least])}; unshifted "
+        f"{percent(found.shifted[NO_SHIFT])}."
+    )
     if found.policy is not None:
         for routine in (HABIT, LATEST):
             gain = found.policy.values[routine].model_gain
@@ -248,7 +255,15 @@ def _held_out(found: ResponseEvaluation) -> Section:
                 figure=draw.held_out_figure(found),
             ),
         ),
-        tables=tuple(tables),
+        tables=(*tables, _shifts(found)),
+    )
+
+
+def _shifts(found: ResponseEvaluation) -> Table:
+    return Table(
+        caption="Patients that the model has not seen, shifted on purpose in what was measured of them.",
+        header=("shift", "abstains"),
+        rows=tuple((name, percent(one)) for name, one in found.shifted.items()),
     )
 
 

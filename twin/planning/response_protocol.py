@@ -33,7 +33,8 @@ from twin.planning.response_folds import (
 )
 from twin.planning.response_metrics import TASK, drawn_metrics
 from twin.planning.response_models import OURS, comparators, our_model
-from twin.planning.response_results import Group, HeldOut, Protocol, ResponseEvaluation, Scored, share
+from twin.planning.response_results import Group, HeldOut, Protocol, ResponseEvaluation, Scored, Share, share
+from twin.planning.response_shifts import flagged_when_shifted
 
 Told = Callable[[int, int, str], None]
 
@@ -53,7 +54,7 @@ def evaluate_response(cohort: ResponseCohort, protocol: Protocol, told: Told) ->
     model, others, problem = our_model(cohort.predictors), comparators(cohort), problem_of(cohort)
     walls, centres = held_out_folds(cohort.wall, cohort.outcome), held_out_folds(cohort.centre, cohort.outcome)
     fits = protocol.folds * (protocol.repeats * (1 + len(others)) + protocol.shuffles) + len(walls[0]) + len(centres[0])
-    fits += family_fits(cohort, protocol) + curve_fits(cohort, protocol)
+    fits += 1 + family_fits(cohort, protocol) + curve_fits(cohort, protocol)
     done = FitCounter(fits, lambda i, n: told(i, n, "fits"))
 
     ours = [
@@ -81,6 +82,7 @@ def evaluate_response(cohort: ResponseCohort, protocol: Protocol, told: Told) ->
         home_right_flagged=share(right[~ours[0].supported]),
         walls=_held_out(cohort, model, walls, ours[0], site_walls(cohort), protocol, done),
         centres=_held_out(cohort, model, centres, ours[0], None, protocol, done),
+        shifted=_shifted(cohort, model, ours[0].fold_of, done),
         perfect=perfect_models(cohort, protocol),
         families=family_gains(cohort, model, ours[0].fold_of, home[0], protocol, done),
         curve=learning_curve(cohort, model, others, protocol, done),
@@ -106,6 +108,12 @@ def _scored(outcome: Int, predicted: Mapping[str, Float], resamples: int) -> dic
         )
         for name, one in drawn.items()
     }
+
+
+def _shifted(cohort: ResponseCohort, model: ResponseModel, fold_of: Int, done: FitCounter) -> dict[str, Share]:
+    flagged = flagged_when_shifted(model, cohort, fold_of)
+    done()
+    return {name: share(one) for name, one in flagged.items()}
 
 
 def _held_out(

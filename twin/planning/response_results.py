@@ -157,6 +157,7 @@ class ResponseEvaluation:
         home_flagged: patients for whom our model abstains on the random split.
         home_right_supported, home_right_flagged: patients called rightly there.
         walls, centres: held out.
+        shifted: patients for whom our model abstains where they were shifted on purpose, by kind of shift.
         perfect: what a perfect model would show.
         families: gain of each.
         curve: learning curve.
@@ -175,6 +176,7 @@ class ResponseEvaluation:
     home_right_flagged: Share
     walls: HeldOut | None
     centres: HeldOut | None
+    shifted: Mapping[str, Share]
     perfect: tuple[PerfectModel, ...]
     families: Mapping[str, FamilyGain]
     curve: tuple[CurvePoint, ...]
