@@ -46,7 +46,7 @@ def step(folder: Path, out: Path, layers: Layers, needs_ecg: bool) -> Facts:
     elif fault == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault == "system exit":
-        sys.exit("Error: Couldn't read file /home/jane/secret/heart.vtu")
+        sys.exit("Error: Couldn't read file /data/jane/secret/heart.vtu")
     elif fault == "raise":
         raise KeyError("'Jane Doe' of 1950-03-12")
     else:

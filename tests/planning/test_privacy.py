@@ -145,7 +145,7 @@ def test_what_cannot_be_read_is_left_to_its_reader(folder: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("message", "line"),
     [
-        ("cannot read /home/jane/cohort/P1/heart.vtu:\n no such file", "cannot read heart.vtu: no such file"),
+        ("cannot read /data/jane/cohort/P1/heart.vtu:\n no such file", "cannot read heart.vtu: no such file"),
         (r"cannot read C:\Users\jane\heart.vtu", "cannot read heart.vtu"),
         ("line 2: 'Jane Doe', born 1950-03-12 or 12.3.1950", "line 2: '<name>', born <date> or <date>"),
         ("of DOE^JANE", "of <name>"),

@@ -41,10 +41,11 @@ def train(
             *([f"--outcomes {outcomes.name}"] if outcomes else []),
         ]
         words += [f"--label {label}", *(["--virtual"] if virtual else []), *([f"--seed {seed}"] if seed else [])]
+        rebuild = " ".join([*words, f"--out {out.name}"])
+        if cohort is None:
+            rebuild = f"make pool, then {rebuild}"
         with progress_bar(quiet) as told:
-            trained = train_response(
-                patients, out, rebuild=" ".join([*words, f"--out {out.name}"]), seed=seed, told=told
-            )
+            trained = train_response(patients, out, rebuild=rebuild, seed=seed, told=told)
         if as_json:
             typer.echo(trained.as_json(), nl=False)
             return
