@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from twin.planning.errors import InputError, SettingsError
 from twin.planning.virtual_draws import CENTRES, drawn_patient
-from twin.planning.virtual_files import PLANNER_EDGE_MM, write_patient_files
+from twin.planning.virtual_files import LEAST_LVEF_PERCENT, PLANNER_EDGE_MM, write_patient_files
 from twin.planning.virtual_heart import ShapeError
 from twin.planning.virtual_rule import RULE
 from twin.planning.virtual_truth import TRUE_EDGE_MM, Truth, make_truth
@@ -114,27 +114,29 @@ def _make(out: Path, seed: int, centre: str | None, edges_mm: tuple[float, float
             staging = _making(out) / patient_name(seed, number)
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
-            write_patient_files(staging, staging.name, drawn, truth, measured, edges_mm[1])
+            lvef_percent = write_patient_files(staging, staging.name, drawn, truth, measured, edges_mm[1])
         except ShapeError:
             if not left:
                 raise
         else:
             break
     # First the hidden truth, then, at one stroke, the folder.
-    _write_json(_hidden(out, staging.name), _exam(truth, chance))
+    _write_json(_hidden(out, staging.name), _exam(truth, lvef_percent, chance))
     staging.replace(out / staging.name)
 
 
-def _exam(truth: Truth, chance: np.random.Generator) -> dict[str, Any]:
-    """What would have been expected at every site, and what happened."""
+def _exam(truth: Truth, lvef_percent: float, chance: np.random.Generator) -> dict[str, Any]:
+    """What would have been expected at every site, and what happened; no LVEF falls below what can be measured."""
     ids = [*(site.id for site in truth.sites), "implanted"]
     probability = RULE.probability(truth.expected_change)
+    outcome = RULE.outcome(float(truth.expected_change[-1]), chance)
+    outcome["lvef_change_points"] = max(outcome["lvef_change_points"], LEAST_LVEF_PERCENT - lvef_percent)
     return {
         "sites": {
             id_: [round(float(change), 4), round(float(p), 6)]
             for id_, change, p in zip(ids, truth.expected_change, probability, strict=True)
         },
-        "outcome": RULE.outcome(float(truth.expected_change[-1]), chance),
+        "outcome": outcome,
     }
 
 

@@ -38,6 +38,8 @@ _MUSCLE_MV, _WANDER_MV = 0.006, 0.01
 _BODY_LOG_SD = 0.15
 _INDEPENDENT = np.isin(STANDARD_LEADS, ("I", "II", *STANDARD_LEADS[6:]))
 _TETRA, _TRIANGLE = 10, 5
+# No measured ejection fraction lies below; our choice.
+LEAST_LVEF_PERCENT = 5.0
 
 
 def write_patient_files(
@@ -47,7 +49,7 @@ def write_patient_files(
     truth: Truth,
     rng: np.random.Generator,
     edge_mm: float = PLANNER_EDGE_MM,
-) -> None:
+) -> float:
     """Write `FILES` into a folder that exists.
 
     Args:
@@ -57,6 +59,9 @@ def write_patient_files(
         truth: of which only what an examination shows is used, with its error.
         rng: draws the errors.
         edge_mm: of the segmented heart's mesh.
+
+    Returns:
+        LVEF as measured, in percent.
     """
     segmented = segmented_phantom(drawn.phantom, drawn.centre, rng)
     mesh = phantom_mesh(segmented, edge_mm)
@@ -69,16 +74,18 @@ def write_patient_files(
         write_csv(recorded(beat, drawn.centre, rng), folder / file)
     lead_mm = _displaced(np.array(truth.implanted.position_mm), rng)
     right_mm = _displaced(truth.heart.nodes_mm[truth.rv_node], rng)
+    lvef_percent, clinical = _clinical(drawn, rng)
     content = {
         "id": name,
         "virtual": True,
         "centre": drawn.centre.name,
-        "clinical": _clinical(drawn, rng),
+        "clinical": clinical,
         "lead": {"electrode_spacing_mm": LEAD.electrode_spacing_mm},
         "implanted": {"lv_mm": _rounded(lead_mm), "rv_mm": _rounded(right_mm), "vv_delay_ms": 0.0},
     }
     text = "# A virtual patient: nothing here was measured on a person.\n" + yaml.safe_dump(content, sort_keys=False)
     (folder / "patient.yaml").write_text(text, encoding="utf-8")
+    return lvef_percent
 
 
 def segmented_phantom(phantom: Phantom, centre: Centre, rng: np.random.Generator) -> Phantom:
@@ -153,16 +160,17 @@ def write_mesh(path: Path, mesh: HeartMesh, tissue: Byte) -> None:
     grid.save(path)
 
 
-def _clinical(drawn: Drawn, rng: np.random.Generator) -> dict[str, object]:
-    """What the chart says: volumes, diameters and LVEF as measured."""
+def _clinical(drawn: Drawn, rng: np.random.Generator) -> tuple[float, dict[str, object]]:
+    """LVEF as measured, and what the chart says: that, volumes, diameters, and the rest."""
     p = POPULATION
     phantom = drawn.phantom
-    lvef = np.clip(drawn.lvef_percent + rng.normal(0, p.lvef_error_percent), 5, 50)
-    return {
+    lvef = np.clip(drawn.lvef_percent + rng.normal(0, p.lvef_error_percent), LEAST_LVEF_PERCENT, 50)
+    lvef_percent = round(float(lvef), 1)
+    return lvef_percent, {
         "sex": "female" if drawn.female else "male",
         "age_years": round(drawn.age_years, 1),
         "nyha": drawn.nyha,
-        "lvef_percent": round(float(lvef), 1),
+        "lvef_percent": lvef_percent,
         "lvedv_ml": round(float(phantom.lv_cavity_ml * max(1 + rng.normal(0, p.lvedv_error), 0.6)), 1),
         "lvedd_mm": round(float(phantom.lv_diameter_mm + rng.normal(0, p.lvedd_error_mm)), 1),
         "aetiology": "ischaemic" if drawn.ischaemic else "non-ischaemic",
