@@ -303,7 +303,7 @@ def test_a_patient_called_like_a_table_is_refused(source: Path) -> None:
 
 def test_the_plan_of_a_cohort_is_the_plan_of_the_patient(heart_file: Path, small_plan: Any, tmp_path: Path) -> None:
     shutil.copytree(heart_file.parent, tmp_path / "in" / "p1")
-    layers = [("test", {"pictures": False, "edge_mm": 3.0})]
+    layers = [("test", {"pictures": False, "edge_mm": 3.0, "response_model": "none"})]
     done = run_cohort(tmp_path / "in", tmp_path / "out", layers, schedule=Schedule(jobs=1), needs_ecg=False)
     assert (done.ok, done.failed) == (1, 0)
     assert (tmp_path / "out" / "p1" / "sites.csv").read_bytes() == (small_plan.out / "sites.csv").read_bytes()
