@@ -66,7 +66,7 @@ descriptors: .venv/.all
 	from twin.planning.ecg_descriptors import build_descriptors; print(build_descriptors(Path('$(SHIPPED)')))"
 
 # Goes on where it was interrupted; `make pool PIECES=15` makes 3,000 patients.
-PIECES ?= 5
+PIECES ?= 4
 pool: .venv/.all
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -c "from pathlib import Path; \
 	from twin.planning.pool import build_pool; \
