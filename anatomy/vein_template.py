@@ -114,7 +114,8 @@ def template_tree(heart: Heart, tributaries: Sequence[Tributary] = TRIBUTARIES) 
     labels = [np.zeros(len(groove))]
     for number, vein in enumerate(tributaries, start=1):
         course = surface.curve(np.linspace(_GROOVE_APICOBASAL, vein.ends_at, 60), vein.rotational)
-        mouth = int(np.linalg.norm(groove - course[0], axis=1).argmin())
+        # Not at the ostium itself, where the sinus must end.
+        mouth = max(int(np.linalg.norm(groove - course[0], axis=1).argmin()), 1)
         course = course[_arc_length(course) > _STEP_MM]
         fall = (vein.distal_diameter_mm - vein.proximal_diameter_mm) / _TAPER_LENGTH_MM
         diameters = np.maximum(vein.proximal_diameter_mm + fall * _arc_length(course), _NARROWEST_MM)

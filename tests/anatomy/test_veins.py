@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,13 @@ def test_a_tree_comes_back_from_its_file_as_it_went(tmp_path: Path) -> None:
 
 def test_a_template_comes_back_from_its_file_as_it_went(small_heart: Heart, tmp_path: Path) -> None:
     tree = template_tree(small_heart)
+    write_veins(tmp_path / "veins.vtp", tree)
+    assert links(read_veins(tmp_path / "veins.vtp")) == links(tree)
+
+
+def test_the_sinus_ends_at_its_ostium_even_if_a_tributary_opens_there(small_heart: Heart, tmp_path: Path) -> None:
+    """Otherwise the file would not tell where the tree begins."""
+    tree = template_tree(small_heart, (replace(TRIBUTARIES[0], rotational=-0.06), TRIBUTARIES[-1]))
     write_veins(tmp_path / "veins.vtp", tree)
     assert links(read_veins(tmp_path / "veins.vtp")) == links(tree)
 
