@@ -238,7 +238,7 @@ class Eikonal:
 
         Args:
             nodes: (s,) source nodes.
-            threads: how many to use; all cores if not given. The result does not depend on it.
+            threads: how many to use; as many as numba may if not given. The result does not depend on it.
             progress: called as progress(done, s) after each source, or several that were solved together.
 
         Returns:

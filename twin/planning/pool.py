@@ -22,7 +22,7 @@ from twin.planning.errors import InputError
 from twin.planning.features import FEATURES
 from twin.planning.virtual_cohort import write_virtual_cohort
 
-# Families that say nothing once a site is chosen or were asked of another model.
+# Answers of another model, and words.
 _LEFT_OUT = {"response_probability", "response_low", "response_high", "response_supported", "reasons"}
 # Digits that are kept: more than any measurement has, and a table that is small enough to be shipped.
 _DIGITS = 4
