@@ -12,10 +12,12 @@ from ml.vectorcardiogram import vectorcardiogram
 from twin.planning import ecg_descriptors
 from twin.planning.ecg_descriptors import (
     CURVE_SAMPLES,
+    i_v6_correlation,
     network_features,
     qrs_area_uvs,
     qrs_curves,
     recorded_features,
+    recorded_over_simulated,
 )
 
 QRS = QrsBounds(onset_ms=100.0, end_ms=260.0)
@@ -58,6 +60,21 @@ def test_scores_are_those_of_functional_pca(monkeypatch: pytest.MonkeyPatch) -> 
     pca = FunctionalPca(4).fit(curves)
     monkeypatch.setattr(ecg_descriptors, "_curves", lambda: (pca.mean_, pca.components_))
     np.testing.assert_allclose(ecg_descriptors._curve_scores(curves), pca.transform(curves), rtol=1e-9, atol=1e-9)
+
+
+def test_exchanged_arms_turn_the_correlation_of_i_and_v6_over() -> None:
+    right = beat()
+    exchanged = right.signal_mv.copy()
+    exchanged[STANDARD_LEADS.index("I")] *= -1
+    wrong = Ecg(leads=STANDARD_LEADS, signal_mv=exchanged, rate_hz=1000.0)
+    assert i_v6_correlation(right, QRS) == pytest.approx(-1)  # SIZES: I is below 0, V6 above
+    assert i_v6_correlation(wrong, QRS) == pytest.approx(1)
+    exchanged[STANDARD_LEADS.index("I")] = 0
+    assert i_v6_correlation(Ecg(leads=STANDARD_LEADS, signal_mv=exchanged, rate_hz=1000.0), QRS) is None
+
+
+def test_the_gain_of_a_recorder_is_seen_against_the_simulated_beat() -> None:
+    assert recorded_over_simulated((beat(size=2.0, level=0.3), QRS), (beat(size=0.5), QRS)) == pytest.approx(4)
 
 
 def test_the_recorded_beat_is_measured() -> None:

@@ -82,7 +82,15 @@ def test_what_is_no_feature_is_kept() -> None:
 def test_predictors_have_bounds_or_choices_and_exclude_what_names_a_site_or_answers() -> None:
     families = {feature.name: feature.family for feature in FEATURES}
     offered = predictors()
-    assert {families[one.name] for one in offered} == {"place", "simulated", "ecg", "network", "scar", "clinical"}
+    assert {families[one.name] for one in offered} == {
+        "place",
+        "simulated",
+        "twin",
+        "ecg",
+        "network",
+        "scar",
+        "clinical",
+    }
     assert all((one.low is None) == bool(one.choices) for one in offered)
     assert {one.name for one in offered} >= {"q_lv_ms", "ecg_fpca_4", "net_embedding_4", "scar_distance_mm", "af"}
     assert not {"rank", "x_mm", "aha_segment", "vv_delay_ms", "index_low_ms"} & {one.name for one in offered}

@@ -24,8 +24,8 @@ from twin.planning.cli_virtual import virtual
 from twin.planning.errors import SettingsError
 from twin.planning.patient import read_patient
 from twin.planning.virtual_cohort import _counted, patient_name, write_virtual_cohort
-from twin.planning.virtual_draws import CENTRES, LEAD, drawn_patient
-from twin.planning.virtual_files import FILES
+from twin.planning.virtual_draws import CENTRES, LEAD, SHIFTED, drawn_patient
+from twin.planning.virtual_files import FILES, recorded
 from twin.planning.virtual_heart import ShapeError
 from twin.planning.virtual_rule import RULE
 from twin.planning.virtual_truth import Truth, make_truth
@@ -112,6 +112,19 @@ def test_the_true_probability_follows_from_the_true_change(truth: pd.DataFrame) 
 
 def test_the_site_matters(truth: pd.DataFrame) -> None:
     assert (truth.groupby("patient").true_lvesv_change_percent.agg(np.ptp) > 5).all()
+
+
+def test_the_recorder_of_a_shifted_centre_does_to_a_beat_what_it_names() -> None:
+    beat = np.random.default_rng(0).normal(size=(12, 500))
+    usual, exchanged, fast = (
+        recorded(beat, centre, np.random.default_rng(1))
+        for centre in (CENTRES["A"], SHIFTED["arms-swapped"], SHIFTED["time-axis-halved"])
+    )
+    signal = dict(zip(usual.leads, usual.signal_mv, strict=True))
+    swapped = [-signal["I"], *(signal[lead] for lead in ("III", "II", "aVL", "aVR", "aVF")), *usual.signal_mv[6:]]
+    np.testing.assert_allclose(exchanged.signal_mv, swapped, atol=1e-4)
+    assert fast.rate_hz == 2 * usual.rate_hz
+    np.testing.assert_array_equal(fast.signal_mv, usual.signal_mv)
 
 
 def test_outcomes_have_a_line_per_patient_in_order(cohort: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anatomy.vein_template import TRIBUTARIES, Tributary
-from twin.planning.virtual_draws import CENTRES, POPULATION, Drawn, Population, drawn_patient
+from twin.planning.virtual_draws import CENTRES, POPULATION, SHIFTED, Drawn, Population, drawn_patient
 from twin.rhythm import RHYTHMS
 
 N = 1500
@@ -79,6 +79,14 @@ def test_a_centre_shifts_what_it_says_by_what_it_says(name: str) -> None:
 def test_the_centres_shifts_cancel_so_that_the_whole_is_as_published() -> None:
     for name in ("ischaemic_shift", "lbbb_shift", "qrs_shift_ms"):
         assert sum(getattr(centre, name) for centre in CENTRES.values()) == pytest.approx(0)
+
+
+def test_at_a_shifted_centre_only_what_it_names_is_wrong() -> None:
+    usual = drawn_patient(np.random.default_rng(5), "A")
+    for name, centre in SHIFTED.items():
+        drawn = drawn_patient(np.random.default_rng(5), name)
+        assert drawn.phantom.lv_cavity_ml == pytest.approx(centre.volume * usual.phantom.lv_cavity_ml, rel=0.02)
+        assert (drawn.qrs_ms, drawn.rhythm, drawn.tributaries) == (usual.qrs_ms, usual.rhythm, usual.tributaries)
 
 
 def test_the_same_state_draws_the_same_patient() -> None:

@@ -12,7 +12,12 @@ def virtual(
     n: Annotated[int, typer.Argument(metavar="N", min=1, help="How many patients.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into; what is finished in it is kept.")],
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Which patients.")] = 1,
-    centre: Annotated[str | None, typer.Option(metavar="NAME", help="All of one centre: A, B, C, D or E.")] = None,
+    centre: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="All of one centre: A to E, or one where something is wrong, as arms-swapped."
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(metavar="J", min=1, help="How many processes.")] = 1,
     quiet: Quiet = False,
 ) -> None:

@@ -2,8 +2,7 @@
 
 Recorded and simulated beats are brought to one form, `qrs_curves`, for a simulated beat has neither P wave nor T: 250 samples
 at 1 kHz about the middle of the QRS, 0 outside of it, and within it above the straight line between its ends. Simulated beats
-are scaled by recorded over simulated QRS of the patient's own rhythm (root mean square over the leads), which takes out what
-the body does to amplitudes.
+are scaled by recorded over simulated QRS of the patient's own rhythm, which takes out what the body does to amplitudes.
 
 Curves (functional principal components) and net (`ml.beat_pairs`) were learnt from virtual patients of
 `twin.planning.virtual_ecgs`, question "crt-response", whom no cohort shares; nothing is learnt here from the patients that a
@@ -62,15 +61,35 @@ def qrs_area_uvs(beat: Ecg, qrs: QrsBounds) -> float:
     return float(np.linalg.norm(area_uvs(vectorcardiogram(within), qrs.duration_ms)))
 
 
+def i_v6_correlation(beat: Ecg, qrs: QrsBounds) -> float | None:
+    """Correlation of leads I and V6 within the QRS; None where one is flat.
+
+    Both look from the left. Exchanged electrodes of the arms turn I over and leave V6 [doi:10.3390/s19132920]. In 100
+    virtual patients it was above -0.1 as recorded and below -0.6 exchanged.
+    """
+    a, b = (
+        curve - curve.mean() for curve in qrs_curves(beat, qrs)[[STANDARD_LEADS.index("I"), STANDARD_LEADS.index("V6")]]
+    )
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.clip(a @ b / size, -1, 1)) if size > 0 else None
+
+
 def recorded_features(beat: Ecg, qrs: QrsBounds) -> dict[str, Value]:
     """The features ecg_* of one recorded beat with its 12 leads."""
     scores = _curve_scores(qrs_curves(beat, qrs)[None])[0]
     return {
         "ecg_qrs_ms": qrs.duration_ms,
         "ecg_qrs_area_uvs": qrs_area_uvs(beat, qrs),
+        "ecg_i_v6_correlation": i_v6_correlation(beat, qrs),
         "ecg_pattern": conduction_pattern(beat, qrs),
         **{f"ecg_fpca_{k}": float(score) for k, score in enumerate(scores, start=1)},
     }
+
+
+def recorded_over_simulated(recorded: tuple[Ecg, QrsBounds], own: tuple[Ecg, QrsBounds]) -> float:
+    """Amplitude of the recorded QRS over that of the simulated one: root mean squares over the leads, of `qrs_curves`."""
+    before, simulated = (np.square(qrs_curves(*beat)).mean() for beat in (recorded, own))
+    return float(np.sqrt(before / simulated))
 
 
 def network_features(
@@ -95,7 +114,7 @@ def network_features(
     before = np.zeros((1, *after.shape[1:]))
     if recorded is not None:
         before = qrs_curves(*recorded)[None]
-        after *= np.sqrt(np.square(before).mean() / np.square(qrs_curves(*own)).mean())
+        after *= recorded_over_simulated(recorded, own)
     said = net.answer(np.repeat(before, len(after), axis=0).astype(np.float32), after.astype(np.float32))
     rows: list[dict[str, Value]] = [{"net_paced": float(chance)} for chance in said.after]
     if recorded is not None:

@@ -5,7 +5,8 @@ cohort's table have these columns in this order, and response models are offered
 breaks a range is a fault of ours and is refused; tables from elsewhere are read by `twin.planning.site_table`.
 
 Simulated features are means over the twins that fit. "Paced" is the beat paced from both ventricles at the site's best delay,
-"own" the patient's own rhythm in the same twins.
+"own" the patient's own rhythm in the same twins. The family "twin" says what heart was built and how it fits the patient:
+amplifier, time axis, electrodes or segmentation that are wrong show there first.
 """
 
 import csv
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ml.response import Predictor
 
 Value = float | int | str | bool | None
-Family = Literal["identity", "place", "reach", "simulated", "ecg", "network", "scar", "clinical", "answer"]
+Family = Literal["identity", "place", "reach", "simulated", "twin", "ecg", "network", "scar", "clinical", "answer"]
 Kind = Literal["number", "text", "yes/no"]
 
 
@@ -133,8 +134,13 @@ FEATURES = (
     _difference("own_interventricular_ms", "mean of the LV minus mean of the RV, own"),
     _number("simulated", "paced_qrs_area_uvs", "simulated QRS area, paced", 0, 10_000),
     _number("simulated", "delta_qrs_area_uvs", "simulated QRS area, paced minus own", -10_000, 10_000),
+    _number("twin", "fibre_m_per_s", "fitted speed along the fibre", 0, 100),
+    _number("twin", "ecg_correlation", "of recorded and simulated QRS, mean over the leads, own rhythm", -1, 1),
+    _number("twin", "ecg_over_simulated", "recorded over simulated amplitude of the QRS, own rhythm", 0, 10_000),
+    _number("twin", "lv_muscle_ml", "volume of the LV muscle in the mesh", 0, 2000),
     _time("ecg", "ecg_qrs_ms", "recorded QRS duration"),
     _number("ecg", "ecg_qrs_area_uvs", "recorded QRS area", 0, 10_000, increases=1),
+    _number("ecg", "ecg_i_v6_correlation", "of leads I and V6 within the recorded QRS; both look from the left", -1, 1),
     _text("ecg", "ecg_pattern", "of the recorded QRS", "lbbb", "rbbb", "normal", "other", offered=True),
     *(
         _number("ecg", f"ecg_fpca_{k}", f"score {k} of the recorded QRS on curves of virtual patients", -10_000, 10_000)

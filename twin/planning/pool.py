@@ -1,14 +1,17 @@
 """The pool: many virtual patients, made, planned and joined with their truth, as one table for training and studies.
 
-    WORK/piece-007.parquet    of each piece that is done
-    POOL                      all of them
+    WORK/piece-007.parquet      of each piece that is done
+    WORK/arms-swapped.parquet   of each centre at which something is wrong
+    POOL                        all of them
 
-A piece is a virtual cohort of its own seed; its meshes are removed once its table stands. A pool that was interrupted goes
-on where it stopped, and one that is to grow makes the further pieces only.
+The rows of these centres say in the column `shift` what is wrong; nobody learns from them. A piece is a virtual cohort of its
+own seed; its meshes are removed once its table stands. A pool that was interrupted goes on where it stopped, and one that is
+to grow makes the further pieces only.
 """
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +23,17 @@ from anatomy.arrays import Float
 from twin.planning.cohort import Schedule, run_cohort
 from twin.planning.errors import InputError
 from twin.planning.features import FEATURES
+from twin.planning.response_cohort import IMPLANTED, SHIFT
 from twin.planning.virtual_cohort import write_virtual_cohort
+from twin.planning.virtual_draws import SHIFTED
 
 # Answers of another model, and words.
 _LEFT_OUT = {"response_probability", "response_low", "response_high", "response_supported", "reasons"}
 # Digits that are kept: more than any measurement has, and a table that is small enough to be shipped.
 _DIGITS = 4
 _MOST_FAILED = 0.03
+# Of each centre at which something is wrong.
+_SHIFTED_PATIENTS = 40
 
 Progress = Callable[[int, int, str], None]
 
@@ -39,20 +46,27 @@ def build_pool(work: Path, pool: Path, *, pieces: int, size: int, seed: int, job
         pool: the Parquet file to write.
         pieces: how many cohorts; cohort k has the seed `seed + k`.
         size: patients of each.
-        seed: of the first.
+        seed: of the first; those of the shifted centres lie a thousand and more above it.
         jobs: processes.
         progress: called as progress(done, total, what).
 
     Raises:
         InputError: if more than a few patients could not be planned; their folders are kept. A few are left out.
     """
+    todo = [_Piece(name=f"piece-{k:03d}", size=size, seed=seed + k, centre=None) for k in range(pieces)]
+    todo += [
+        _Piece(name=name, size=_SHIFTED_PATIENTS, seed=seed + 1000 + k, centre=name) for k, name in enumerate(SHIFTED)
+    ]
     done = []
-    for piece in range(pieces):
-        table = work / f"piece-{piece:03d}.parquet"
+    for i, piece in enumerate(todo, start=1):
+        table = work / f"{piece.name}.parquet"
         if not table.exists():
-            _make_piece(work / f"piece-{piece:03d}", table, size=size, seed=seed + piece, jobs=jobs, progress=progress)
-        done.append(pd.read_parquet(table))
-        progress(piece + 1, pieces, "pieces of the pool")
+            _make_piece(work / piece.name, table, piece, jobs=jobs, progress=progress)
+        rows = pd.read_parquet(table)
+        if piece.centre is not None:
+            rows = rows[rows["source"] == IMPLANTED]
+        done.append(rows.assign(**{SHIFT: piece.centre}))
+        progress(i, len(todo), "pieces of the pool")
     joined = pd.concat(done, ignore_index=True)
     arrow = pa.Table.from_pandas(joined, preserve_index=False)
     people = joined["patient"].nunique()
@@ -68,15 +82,27 @@ def build_pool(work: Path, pool: Path, *, pieces: int, size: int, seed: int, job
     unfinished.replace(pool)
 
 
-def _make_piece(folder: Path, table: Path, *, size: int, seed: int, jobs: int, progress: Progress) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    """A cohort of the pool, of one centre or of all."""
+
+    name: str
+    size: int
+    seed: int
+    centre: str | None
+
+
+def _make_piece(folder: Path, table: Path, piece: _Piece, *, jobs: int, progress: Progress) -> None:
     patients, plans = folder / "patients", folder / "plans"
-    write_virtual_cohort(patients, size, seed=seed, jobs=jobs, progress=progress)
+    write_virtual_cohort(patients, piece.size, seed=piece.seed, centre=piece.centre, jobs=jobs, progress=progress)
     # At the delay that the devices have, so that what is learnt of a site is what was done there.
     layers = [("the pool", {"response_model": "none", "vv_delays_ms": [0.0], "outputs": "table", "pictures": False})]
     run = run_cohort(patients, plans, layers, schedule=Schedule(jobs=jobs, retry_failed=True))
-    # As of any cohort: who cannot be planned is not learnt from. Many of them would be a fault of ours.
-    if run.failed > _MOST_FAILED * size:
-        raise InputError(f"{plans}: {run.failed} of {size} virtual patients could not be planned; see failures.tsv")
+    # As of any cohort: who cannot be planned is not learnt from. Many of them would be a fault of ours, where nothing is wrong.
+    if piece.centre is None and run.failed > _MOST_FAILED * piece.size:
+        raise InputError(
+            f"{plans}: {run.failed} of {piece.size} virtual patients could not be planned; see failures.tsv"
+        )
     unfinished = table.with_suffix(".part")
     joined_with_truth(patients, plans / "sites.parquet").to_parquet(unfinished, index=False)
     unfinished.replace(table)

@@ -4,6 +4,9 @@ One table of sites (of `crt-twin cohort`, or the shipped pool) and one of outcom
 once. A table that knows the truth of virtual patients keeps it apart from the predictors: no column `true_*`, and no
 outcome, is ever one.
 
+Rows with a word in the column `shift` are of patients of whom something was measured wrongly on purpose: they are set apart,
+to see whether a model notices.
+
 Outcomes: `lvesv_change_percent` of the LV end-systolic volume (negative: smaller), `lvef_change_points`, `hf_event` (0/1:
 death or hospitalisation for heart failure).
 """
@@ -31,7 +34,7 @@ Int: TypeAlias = NDArray[np.int64]
 Bool: TypeAlias = NDArray[np.bool_]
 
 SITES, OUTCOMES_FILE, TRUTH = "sites.parquet", "outcomes.csv", "truth.parquet"
-IMPLANTED = "implanted"
+IMPLANTED, SHIFT = "implanted", "shift"
 TRUE_PROBABILITY, TRUE_CHANGE = "true_probability", "true_lvesv_change_percent"
 EXTERNAL = "external_score"
 # What an outcome can be; beyond it, it was typed wrongly (our choice).
@@ -105,6 +108,7 @@ class ResponseCohort:
         centre: (n,) name of the centre, empty where not known.
         wall: (n,) wall of the LV that was paced.
         sites: (m, ...) the sites that a lead reaches and captures at, with `patient_row`, the number of their patient.
+        shifted: (k, ...) where the leads of further patients were put, of whom something is wrong; `shift` says what.
         sha256: of the rows of the patients, the outcomes included.
         notes: what was left out.
     """
@@ -118,6 +122,7 @@ class ResponseCohort:
     centre: NDArray[np.str_]
     wall: NDArray[np.str_]
     sites: pd.DataFrame
+    shifted: pd.DataFrame
     sha256: str
     notes: tuple[str, ...]
 
@@ -178,6 +183,8 @@ def read_cohort(
     if not {"patient", "source"} <= set(table):
         faults.raise_if_any()
     table["patient"] = table["patient"].astype(str)
+    apart = table[SHIFT].notna() if SHIFT in table else pd.Series(False, index=table.index)
+    shifted, table = table[apart & (table["source"] == IMPLANTED)], table[~apart]
     implanted = table[table["source"] == IMPLANTED].sort_values("patient", kind="stable").reset_index(drop=True)
     faults.rows(implanted, implanted["patient"].duplicated(), "has two implanted leads; keep one row")
     lost = sorted(set(table["patient"]) - set(implanted["patient"]))
@@ -199,7 +206,8 @@ def read_cohort(
     if len(np.unique(chosen)) < 2:
         what = "responds" if chosen.all() else "fails to respond"
         raise InputError(f"{path.name}: every one of {len(chosen)} patients {what} by {label}; a model needs both")
-    return _cohort(path.name, label, offered, table, implanted, chosen, virtual, notes)
+    found = _cohort(path.name, label, offered, table, implanted, chosen, virtual, notes)
+    return replace(found, shifted=shifted.reset_index(drop=True))
 
 
 def site_walls(cohort: ResponseCohort) -> NDArray[np.str_]:
@@ -249,6 +257,7 @@ def _cohort(
         centre=_texts(implanted, "centre"),
         wall=_walls(implanted),
         sites=sites,
+        shifted=table.iloc[:0],
         sha256=hashlib.sha256(held.to_csv(index=False).encode()).hexdigest(),
         notes=notes,
     )

@@ -106,11 +106,12 @@ def answers(cohort: ResponseCohort, found: ResponseEvaluation) -> list[str]:
                 f"{flagged}, for {percent(held.groups[flagged].flagged_out)}, and at home for {percent(found.home_flagged)}."
             )
     caught = {name: one for name, one in found.shifted.items() if name != NO_SHIFT}
-    least = min(caught, key=lambda name: caught[name].estimate.value)
-    lines.append(
-        f"Shifted on purpose, patients make it abstain least for {least}: {percent(caught[least])}; unshifted "
-        f"{percent(found.shifted[NO_SHIFT])}."
-    )
+    if caught:
+        least = min(caught, key=lambda name: caught[name].estimate.value)
+        lines.append(
+            f"Of patients of whom something was measured wrongly on purpose it notices least with {least}: it abstains for "
+            f"{percent(caught[least])}; with nothing wrong, for {percent(found.shifted[NO_SHIFT])}."
+        )
     if found.policy is not None:
         for routine in (HABIT, LATEST):
             gain = found.policy.values[routine].model_gain
@@ -242,7 +243,7 @@ def _held_out(found: ResponseEvaluation) -> Section:
         )
     text.append(
         f"At home, on the random split, it abstains for {percent(found.home_flagged)}; it is built to abstain for about "
-        f"one in a hundred patients like those it was trained on. Right there: {percent(found.home_right_supported)} where it "
+        f"one in twenty patients like those it was trained on. Right there: {percent(found.home_right_supported)} where it "
         f"answers, {percent(found.home_right_flagged)} where it abstains."
     )
     return Section(
@@ -255,15 +256,15 @@ def _held_out(found: ResponseEvaluation) -> Section:
                 figure=draw.held_out_figure(found),
             ),
         ),
-        tables=(*tables, _shifts(found)),
+        tables=(*tables, _shifts(found)) if len(found.shifted) > 1 else tuple(tables),
     )
 
 
 def _shifts(found: ResponseEvaluation) -> Table:
     return Table(
-        caption="Patients that the model has not seen, shifted on purpose in what was measured of them.",
-        header=("shift", "abstains"),
-        rows=tuple((name, percent(one)) for name, one in found.shifted.items()),
+        caption="Patients that the model has not seen, of whom something was measured wrongly on purpose.",
+        header=("what is wrong", "abstains"),
+        rows=tuple((name.replace("-", " "), percent(one)) for name, one in found.shifted.items()),
     )
 
 

@@ -157,7 +157,7 @@ class ResponseEvaluation:
         home_flagged: patients for whom our model abstains on the random split.
         home_right_supported, home_right_flagged: patients called rightly there.
         walls, centres: held out.
-        shifted: patients for whom our model abstains where they were shifted on purpose, by kind of shift.
+        shifted: patients for whom our model abstains, by what was measured wrongly of them on purpose.
         perfect: what a perfect model would show.
         families: gain of each.
         curve: learning curve.

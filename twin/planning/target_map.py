@@ -76,7 +76,8 @@ def rank_sites(
     if programmed is not None:
         of_device = np.array([site.source == "implanted" for site in sites])
         offered[:, -1], offered[of_device, :-1] = of_device, False
-    sweeps = [Sweep(heart, twin, [site.node for site in sites], candidates.rv_node, settings.latency) for twin in twins]
+    nodes = [site.node for site in sites]
+    sweeps = [Sweep(heart, twin, nodes, candidates.rv_node, settings.latency, delays) for twin in twins]
     indices = [sweep.dyssynchrony(delays) for sweep in sweeps]  # twin, site, delay
     index = np.array([[[beat.index_ms for beat in beats] for beats in of_sites] for of_sites in indices])
     best_delay = _best_delays(np.where(offered, index.mean(axis=0), np.inf), delays)
@@ -161,7 +162,7 @@ def _rank(rows: list[dict[str, Value]], index: Float, reachable: NDArray[np.bool
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _OwnRhythms:
-    """The patient's own rhythm in t twins: (t,) each, times (t, n), and the places of the latest zone in each."""
+    """The patient's own rhythm in t twins: (t,) each, times (t, n), the places of the latest zone in each, and their fit."""
 
     times_ms: Float
     onset_ms: Float
@@ -169,10 +170,12 @@ class _OwnRhythms:
     area_uvs: Float
     measured: Sequence[Dyssynchrony]
     late: Sequence[KDTree]
+    fit: Mapping[str, Value]
 
     @property
     def features(self) -> dict[str, Value]:
         return {
+            **self.fit,
             "own_qrs_ms": float(self.qrs_ms.mean()),
             **{
                 f"own_{name}": float(np.mean([getattr(beat, name) for beat in self.measured]))
@@ -191,6 +194,7 @@ def _own_rhythms(heart: Heart, twins: Sequence[Twin]) -> _OwnRhythms:
         behind = volumes[order][::-1].cumsum()[::-1]
         return KDTree(heart.nodes_mm[left[order[behind <= max(_LATE_SHARE * behind[0], behind[-1])]]])
 
+    correlations = [twin.correlation for twin in twins if twin.correlation is not None]
     return _OwnRhythms(
         times_ms=np.array([twin.intrinsic.times_ms for twin in twins]),
         onset_ms=np.array([twin.qrs.onset_ms - LEAD_IN_MS for twin in twins]),
@@ -198,12 +202,16 @@ def _own_rhythms(heart: Heart, twins: Sequence[Twin]) -> _OwnRhythms:
         area_uvs=np.array([qrs_area_uvs(twin.ecg, twin.qrs) for twin in twins]),
         measured=[meter.measure(twin.intrinsic) for twin in twins],
         late=[latest(twin.intrinsic.times_ms) for twin in twins],
+        fit={
+            "fibre_m_per_s": float(np.mean([twin.conduction.fibre_m_per_s for twin in twins])),
+            "ecg_correlation": float(np.mean(correlations)) if correlations else None,
+        },
     )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _ScarOf:
-    """What of the left ventricle is scar, and where core lies in either; None without any."""
+    """How much muscle the left ventricle has, what of it is scar, and where core lies in either; None without any."""
 
     features: dict[str, Value]
     core: KDTree | None
@@ -215,7 +223,11 @@ def _tissue(heart: Heart) -> _ScarOf:
     shares = volumes / volumes.sum()
     core = np.unique(heart.tets[heart.tissue == Tissue.CORE])
     return _ScarOf(
-        features={"scar_share": float(shares[Tissue.CORE]), "border_share": float(shares[Tissue.BORDER_ZONE])},
+        features={
+            "lv_muscle_ml": float(volumes.sum() / 1000),
+            "scar_share": float(shares[Tissue.CORE]),
+            "border_share": float(shares[Tissue.BORDER_ZONE]),
+        },
         core=KDTree(heart.nodes_mm[core]) if core.size else None,
     )
 

@@ -25,7 +25,7 @@ import pandas as pd  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from twin.planning.errors import InputError, SettingsError
-from twin.planning.virtual_draws import CENTRES, drawn_patient
+from twin.planning.virtual_draws import CENTRES, SHIFTED, drawn_patient
 from twin.planning.virtual_files import LEAST_LVEF_PERCENT, PLANNER_EDGE_MM, write_patient_files
 from twin.planning.virtual_heart import ShapeError
 from twin.planning.virtual_rule import RULE
@@ -52,7 +52,7 @@ def write_virtual_cohort(
         out: made if needed; patients that are finished in it are kept.
         n: how many, >= 1.
         seed: >= 0; the same seed gives the same bytes.
-        centre: one of `CENTRES` for all; drawn for each where not given.
+        centre: one of `CENTRES` or `SHIFTED` for all; of `CENTRES`, drawn for each, where not given.
         jobs: processes.
         edges_mm: of the true mesh and of the planner's.
         progress: called as progress(done, n, what) after each patient.
@@ -62,8 +62,8 @@ def write_virtual_cohort(
     """
     if n < 1 or seed < 0 or jobs < 1:
         raise SettingsError(f"need n >= 1, seed >= 0 and jobs >= 1, got {n}, {seed} and {jobs}")
-    if centre is not None and centre not in CENTRES:
-        raise SettingsError(f"--centre {centre}: unknown; known are {', '.join(CENTRES)}")
+    if centre is not None and centre not in CENTRES | SHIFTED:
+        raise SettingsError(f"--centre {centre}: unknown; known are {', '.join(CENTRES | SHIFTED)}")
     _claim(out, {"seed": seed, "centre": centre, "edges_mm": list(edges_mm), "rule": asdict(RULE)})
     names = [patient_name(seed, i) for i in range(n)]
     missing = [i for i, name in enumerate(names) if not _finished(out, name)]

@@ -1,6 +1,7 @@
 """Who the patients of a virtual cohort are: every number that is drawn, from which distribution, after which source.
 
-`Population` holds what all centres share, `CENTRES` how five of them differ. "Our choice" stands where no published figure
+`Population` holds what all centres share, `CENTRES` how five of them differ, `SHIFTED` centres at which something is wrong,
+to see whether a model notices. "Our choice" stands where no published figure
 that we could read stands behind a number; nothing drawn here is a fact about people.
 
 Units: mm, ms, ml, years, percent, degrees.
@@ -37,6 +38,9 @@ class Centre:
         noise: of a recording, as a multiple of the usual.
         low_pass_hz: of the electrocardiograph.
         wall_bias: walls are segmented this much too thick, as a share.
+        time_axis: recorded times are read this many times too long.
+        arms_swapped: the electrodes of the arms were exchanged.
+        volume: of the patients' left ventricles, as a multiple of the usual.
     """
 
     name: str
@@ -50,6 +54,9 @@ class Centre:
     noise: float = 1.0
     low_pass_hz: float = 150.0
     wall_bias: float = 0.0
+    time_axis: float = 1.0
+    arms_swapped: bool = False
+    volume: float = 1.0
 
 
 CENTRES = {
@@ -60,6 +67,19 @@ CENTRES = {
         Centre(name="C", ischaemic_shift=-0.12, lbbb_shift=0.04, qrs_shift_ms=3.0, late_scale_ms=25.0, noise=0.7),
         Centre(name="D", lbbb_shift=-0.08, qrs_shift_ms=-6.0, apical_weight=1.0, noise=1.6, low_pass_hz=40.0),
         Centre(name="E", lbbb_shift=0.04, qrs_shift_ms=6.0, gain=1.06, low_pass_hz=100.0, wall_bias=-0.05),
+    )
+}
+
+# None of these is among `CENTRES`, so that nobody learns from them.
+SHIFTED = {
+    centre.name: centre
+    for centre in (
+        Centre(name="gain-doubled", gain=2.0),
+        Centre(name="gain-halved", gain=0.5),
+        Centre(name="time-axis-halved", time_axis=0.5),
+        Centre(name="arms-swapped", arms_swapped=True),
+        Centre(name="walls-a-third-too-thick", wall_bias=1 / 3),
+        Centre(name="hearts-of-half-the-volume", volume=0.5),
     )
 }
 
@@ -209,12 +229,12 @@ def drawn_patient(rng: np.random.Generator, centre: str | None = None, populatio
 
     Args:
         rng: the same state gives the same patient.
-        centre: a key of `CENTRES`.
+        centre: a key of `CENTRES` or `SHIFTED`.
         population: what all centres share.
     """
     p = population
     any_centre = str(rng.choice(list(CENTRES)))
-    at = CENTRES[any_centre if centre is None else centre]
+    at = (CENTRES | SHIFTED)[any_centre if centre is None else centre]
     female = bool(rng.random() < p.female_share)
     ischaemic = bool(rng.random() < p.ischaemic_share + at.ischaemic_shift)
     af = bool(rng.random() < p.af_share)
@@ -231,7 +251,7 @@ def drawn_patient(rng: np.random.Generator, centre: str | None = None, populatio
         age_years=float(np.clip(rng.normal(*p.age_years), 30, 90)),
         nyha=1 + int(rng.choice(4, p=p.nyha)),
         lvef_percent=_lvef(rng, large, p),
-        phantom=_phantom(rng, float(lvedv_ml), p),
+        phantom=_phantom(rng, float(lvedv_ml) * at.volume, p),
         scars=tuple(_scars(rng, ischaemic, p)),
         rhythm=rhythm,
         starts=starts,

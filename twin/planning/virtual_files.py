@@ -143,7 +143,9 @@ def recorded(beat: Float, centre: Centre, rng: np.random.Generator) -> Ecg:
     low_pass = butter(2, centre.low_pass_hz, fs=_RATE_HZ, output="sos")
     filtered = np.round(sosfiltfilt(low_pass, noisy, axis=1), 3)
     leads = tuple(np.array(STANDARD_LEADS)[_INDEPENDENT].tolist())
-    twelve = Ecg(leads=leads, signal_mv=filtered, rate_hz=_RATE_HZ).twelve_leads()
+    if centre.arms_swapped:
+        filtered[:2] = -filtered[0], filtered[1] - filtered[0]  # I and II as they are then read
+    twelve = Ecg(leads=leads, signal_mv=filtered, rate_hz=_RATE_HZ / centre.time_axis).twelve_leads()
     return replace(twelve, signal_mv=np.round(twelve.signal_mv, 4))
 
 

@@ -32,11 +32,11 @@ def test_distances_of_rows_left_out_are_those_of_the_slow_way() -> None:
     np.testing.assert_allclose(left_out_squares(scaled, scaled.T @ scaled / 12), slow, rtol=1e-9)
 
 
-def test_about_one_in_a_hundred_like_the_training_rows_lies_outside() -> None:
+def test_about_one_in_twenty_like_the_training_rows_lies_outside() -> None:
     numbers = rows(3000)
     support = fit_support(numbers, design_of(numbers), FAMILIES)
     distance, _ = support.distance(rows(20_000, seed=1), design_of(numbers))
-    assert 0.005 < (distance > 1).mean() < 0.02
+    assert 0.03 < (distance > 1).mean() < 0.07
 
 
 @pytest.mark.parametrize(("column", "family"), [(0, "place"), (3, "ecg"), (5, "scar")])
@@ -58,12 +58,22 @@ def test_a_pair_of_common_values_that_never_occur_together_is_found() -> None:
     assert furthest == ("all",)
 
 
+def test_in_a_skewed_column_half_of_the_usual_is_as_odd_as_twice() -> None:
+    numbers = rows(4000)
+    numbers[:, 5] = np.exp(0.2 * numbers[:, 5])
+    moved = np.zeros((2, 6))
+    moved[:, 5] = np.median(numbers[:, 5]) * np.array([0.5, 2.0])
+    distance, _ = fit_support(numbers, design_of(numbers), FAMILIES).distance(moved, design_of(numbers))
+    assert (distance > 1).all()
+    assert distance[0] == pytest.approx(distance[1], rel=0.25)
+
+
 def test_units_have_no_meaning() -> None:
     numbers, asked, units = rows(), rows(30, seed=1), np.array([1, 1e3, 1e-3, 2, 60, 0.1])
     plain = fit_support(numbers, design_of(numbers), FAMILIES).distance(asked, design_of(numbers))
     other = design_of(numbers * units)
     scaled = fit_support(numbers * units, other, FAMILIES).distance(asked * units, other)
-    np.testing.assert_allclose(scaled[0], plain[0], rtol=1e-9)
+    np.testing.assert_allclose(scaled[0], plain[0], rtol=1e-6)  # powers are found by search
     assert scaled[1] == plain[1]
 
 
