@@ -12,6 +12,8 @@ the apex-to-base direction) and the angles, which so change linearly from surfac
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 
 from anatomy.arrays import Float, Int
 from anatomy.coordinates import WallFields
@@ -107,12 +109,33 @@ def _directions(slopes: Float, tets: Int, across: Float | None = None) -> Float:
 
     Nothing is left where all corners lie on one surface, or three on two surfaces at the rim of the base.
     """
-    sums = np.column_stack([np.bincount(tets.ravel(), np.repeat(slopes[:, k], 4)) for k in range(3)])
-    means = sums[tets].mean(axis=1)
-    parts = slopes if across is None else _across(slopes, across)
-    flat = np.linalg.norm(parts, axis=1) <= np.maximum(_FLAT_PER_MM, _PARALLEL * np.linalg.norm(slopes, axis=1))
-    others = means if across is None else _across(means, across)
-    return _unit(np.where(flat[:, None], others, parts))
+    parts = slopes.copy() if across is None else _across(slopes, across)
+    flat = np.flatnonzero(_lengths(parts) <= np.maximum(_FLAT_PER_MM, _PARALLEL * _lengths(slopes)))
+    means = _neighbours_sum(slopes, tets, flat)
+    parts[flat] = means if across is None else _across(means, across[flat])
+    return _unit(parts)
+
+
+@njit(cache=True)
+def _neighbours_sum(values: Float, tets: Int, chosen: NDArray[np.intp]) -> Float:
+    """(k, 3) the sum over the corners of each chosen tetrahedron of the values of all tetrahedra at that corner, over 4."""
+    sums = np.zeros((tets.max() + 1, 3))
+    for i in range(len(tets)):
+        for v in tets[i]:
+            for k in range(3):
+                sums[v, k] += values[i, k]
+    out = np.zeros((len(chosen), 3))
+    for i in range(len(chosen)):
+        for v in tets[chosen[i]]:
+            for k in range(3):
+                out[i, k] += sums[v, k] / 4
+    return out
+
+
+def _lengths(vectors: Float) -> Float:
+    """(m,) as np.linalg.norm, several times faster."""
+    lengths: Float = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return lengths
 
 
 def _across(vectors: Float, axes: Float) -> Float:
@@ -123,7 +146,7 @@ def _across(vectors: Float, axes: Float) -> Float:
 
 def _unit(vectors: Float) -> Float:
     """Unit vectors; zero where there is no direction."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = _lengths(vectors)[:, None]
     units: Float = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
     return units
 

@@ -46,7 +46,7 @@ class HeartFile:
         if not len(tets):
             raise ValueError("the file holds no tetrahedra: it may be empty or truncated, or a surface (mesh it first)")
         check_node_numbers("tets", tets, len(nodes))
-        used = np.unique(tets)
+        used = np.flatnonzero(np.bincount(tets.ravel(), minlength=len(nodes)))
         number = np.full(len(nodes), -1, dtype=np.int32)
         number[used] = np.arange(len(used))
         set_(self, "nodes_mm", frozen(nodes[used], np.float64, name="nodes", shape=(None, 3)))

@@ -77,7 +77,7 @@ class MeshedPhantom:
         object.__setattr__(self, "tissue", tissue)
 
 
-def mesh_phantom(phantom: Phantom, edge_mm: float) -> MeshedPhantom:
+def mesh_phantom(phantom: Phantom, edge_mm: float, *, scale: float = 1.0) -> MeshedPhantom:
     """Tetrahedra that fill the muscle, with a tagged boundary.
 
     The first call for an edge length takes some seconds and makes what further calls, in the same process, share.
@@ -85,6 +85,7 @@ def mesh_phantom(phantom: Phantom, edge_mm: float) -> MeshedPhantom:
     Args:
         phantom: sizes about within `anatomy.phantom.RANGES`.
         edge_mm: mean edge length of the lattice, 2 to 3; the right wall has shorter edges across.
+        scale: the finished mesh, edges and all, is enlarged by this factor.
 
     Raises:
         ValueError: for other edge lengths, or a shape too far from the ranges to be reached.
@@ -97,7 +98,9 @@ def mesh_phantom(phantom: Phantom, edge_mm: float) -> MeshedPhantom:
     template = _template(float(edge_mm))
     nodes = template.carried_to(phantom)
     in_patient = (nodes - [0, 0, phantom._base_mm]) @ phantom.axes.T
-    mesh = HeartMesh(nodes_mm=in_patient, tets=template.tets, triangles=template.triangles, surface=template.surface)
+    mesh = HeartMesh(
+        nodes_mm=scale * in_patient, tets=template.tets, triangles=template.triangles, surface=template.surface
+    )
     tissue = np.full(len(mesh.tets), Tissue.HEALTHY, dtype=np.int8)
     if phantom.scar_radius_mm > 0:
         labels = phantom.labels_at(in_patient[mesh.tets].mean(axis=1))
@@ -201,9 +204,10 @@ class _Rails:
 
     def __init__(self, phantom: Phantom, points: Float, wall: Int, on_base: Bool) -> None:
         self.wall, self.on_base, self._points = wall, on_base, points
-        level = _level(phantom, points, wall)
-        shifts = _DIFFERENCE * np.eye(3)
-        slope = np.column_stack([_level(phantom, points + shift, wall) - level for shift in shifts]) / _DIFFERENCE
+        shifts = _DIFFERENCE * np.vstack([np.zeros(3), np.eye(3)])
+        around = (points + shifts[:, None]).reshape(-1, 3)
+        level, *beside = _level(phantom, around, np.tile(wall, len(shifts))).reshape(len(shifts), -1)
+        slope = np.column_stack([other - level for other in beside]) / _DIFFERENCE
         steepness = np.linalg.norm(slope, axis=1)
         on_wall = wall > 0
         self._off_wall = np.divide(level, steepness, out=np.zeros(len(level)), where=on_wall)

@@ -54,7 +54,9 @@ class SiteFinder:
         epicardium = heart.nodes_of(Surface.EPICARDIUM)
         self._epicardium = epicardium[heart.coordinates.in_left_ventricle[epicardium]]
         self._epicardium_tree = KDTree(heart.nodes_mm[self._epicardium])
-        self._centres = KDTree(heart.nodes_mm[heart.tets].mean(axis=1))
+        # A tree that is neither balanced nor compact is built in a fifth of the time, for the few questions that follow.
+        centres = heart.nodes_mm[heart.tets].mean(axis=1)
+        self._centres = KDTree(centres, balanced_tree=False, compact_nodes=False)
 
     def from_veins(self, tree: VenousTree, rules: LeadRules) -> list[PacingSite]:
         """A site every `rules.electrode_spacing_mm` along every tributary, reachable or not."""

@@ -51,8 +51,14 @@ class Untangler:
     def shapes(self, nodes_mm: Float) -> Float:
         """(m,) the shape of each tetrahedron, 1 to -1."""
         shapes = np.empty(len(self._tets))
-        _shapes(nodes_mm, self._tets, shapes)
+        _shapes(nodes_mm, self._tets, np.arange(len(self._tets)), shapes)
         return shapes
+
+    def _at(self, nodes: Int) -> NDArray[np.int64]:
+        """The tetrahedra at these nodes, ascending."""
+        first, count = self._first[nodes], self._first[nodes + 1] - self._first[nodes]
+        places = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
+        return np.unique(self._around[places])
 
     def relax(self, nodes_mm: Float, least_shape: float, edge_mm: float, on_rails: Bool, rails: Rails) -> float:
         """Move nodes, in place, until every shape is at least `least_shape` or some rounds are over.
@@ -75,7 +81,7 @@ class Untangler:
                 break
             nodes = np.unique(self._tets[bad])
             if turn >= _ALONE:
-                nodes = np.unique(self._tets[np.isin(self._tets, nodes).any(axis=1)])
+                nodes = np.unique(self._tets[self._at(nodes)])
             longest_mm = _LONGEST_STEPS[turn % len(_LONGEST_STEPS)] * edge_mm
             delta = _DELTA * _DELTA_DECAY**turn * edge_mm**3
             held = on_rails[nodes]
@@ -83,14 +89,14 @@ class Untangler:
             ways[held] = rails(nodes[held], nodes_mm[nodes[held]])[1]
             _sweep(nodes_mm, self._tets, self._first, self._around, nodes, ways, longest_mm, delta)
             nodes_mm[nodes[held]] = rails(nodes[held], nodes_mm[nodes[held]])[0]
-            shapes = self.shapes(nodes_mm)
+            _shapes(nodes_mm, self._tets, self._at(nodes), shapes)
         return float(shapes.min())
 
 
 @njit(cache=True)
-def _shapes(nodes: Float, tets: Int, out: Float) -> None:
-    """Fill out[t]."""
-    for t in range(len(tets)):
+def _shapes(nodes: Float, tets: Int, which: NDArray[np.int64], out: Float) -> None:
+    """Fill out[t] for each of these tetrahedra."""
+    for t in which:
         a, b, c, d = nodes[tets[t, 0]], nodes[tets[t, 1]], nodes[tets[t, 2]], nodes[tets[t, 3]]
         six_volumes, squares = _volume_and_edges(a, b, c, d)
         out[t] = 12 * np.sign(six_volumes) * (abs(six_volumes) / 2) ** (2 / 3) / squares

@@ -27,7 +27,7 @@ from anatomy.heart import Heart, Tissue
 from twin.conduction import Conduction, isotropic_metric, metric_of_axes, metric_tensors
 from twin.eikonal_ball import Seeds, straight_times
 from twin.eikonal_cells import MOST_TISSUES, Cells
-from twin.eikonal_front import arrivals_ms
+from twin.eikonal_front import NO_END, arrivals_ms
 from twin.eikonal_lockstep import arrivals_each_ms, neighbourhoods
 from twin.eikonal_paths import Trace, winners
 from twin.eikonal_star import Lines, Star, slowed_star, star_of
@@ -98,6 +98,7 @@ class Eikonal:
         slower = np.ones(MOST_TISSUES)
         slower[Tissue.HEALTHY] = ratios[0]
         slower[Tissue.BORDER_ZONE] = ratios[0] * was.border_zone_factor / conduction.border_zone_factor
+        slower[np.isclose(slower, 1, rtol=1e-12, atol=0)] = 1  # scaled there and back
         solver = copy(self)
         solver._made_of, solver._fastest_m_per_s = (heart, conduction), conduction.fibre_m_per_s
         if (slower != 1).any():
@@ -229,7 +230,12 @@ class Eikonal:
         )
 
     def solve_each(
-        self, nodes: ArrayLike, threads: int | None = None, progress: Callable[[int, int], None] | None = None
+        self,
+        nodes: ArrayLike,
+        threads: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        until_ms: ArrayLike | None = None,
     ) -> NDArray[np.float32]:
         """Arrival times from each of several sources by itself, all starting at 0.
 
@@ -240,16 +246,22 @@ class Eikonal:
             nodes: (s,) source nodes.
             threads: how many to use; as many as numba may if not given. The result does not depend on it.
             progress: called as progress(done, s) after each source, or several that were solved together.
+            until_ms: (n,) by when each node must be reached: a front that comes later ends there, which saves its way.
+                Where the bound is the arrival from another source plus a constant, no time well before it changes.
 
         Returns:
-            (s, n) float32, one row per source; `inf` where nothing arrives.
+            (s, n) float32, one row per source; `inf` where nothing arrives, or only later than `until_ms`.
 
         Raises:
-            ValueError: if a node number is out of range, no source is given, or threads < 1.
+            ValueError: if a node number is out of range, no source is given, threads < 1, or `until_ms` has another length.
         """
         sources = self._sources(nodes)
         if threads is not None and threads < 1:
             raise ValueError(f"threads = {threads}, need at least 1")
+        until = NO_END if until_ms is None else np.asarray(until_ms, dtype=np.float32)
+        if until_ms is not None and until.shape != self._number.shape:
+            raise ValueError(f"until_ms has shape {until.shape}, need ({len(self._number)},)")
+        until = until[self._order] if len(until) else until
         rows = np.full((len(sources), len(self._number)), np.inf, dtype=np.float32)
         heard = np.flatnonzero(self._conducting[sources])
         places = self._muscle.nodes_mm[self._number[sources[heard]]]
@@ -261,7 +273,7 @@ class Eikonal:
             for i in group:
                 seeds = self._seeds(sources[i : i + 1], np.zeros(1))
                 each.append((seeds.nodes, seeds.parts_ms.sum(axis=1).astype(np.float32)))
-            times = arrivals_each_ms(self._star, self._layer_star, each)
+            times = arrivals_each_ms(self._star, self._layer_star, each, until)
             for i, row in zip(group, times, strict=True):
                 rows[i] = row[self._number]
             return len(group)

@@ -26,6 +26,7 @@ from twin.eikonal_star import EDGE_COLUMNS, HEADER, MOST_NEIGHBOURS, NEIGHBOUR_C
 FAR = np.float32(1e15)
 _FAR_BITS = FAR.view(np.int32)
 _ZERO = np.float32(0)
+NO_END = np.empty(0, dtype=np.float32)
 # The width of a bucket in mean steps, and how many there are. 0.05 to 0.4 are alike.
 _WIDTH = 0.2
 _RING = 1024
@@ -34,7 +35,7 @@ AHEAD = 32 * 16
 LINE = 16
 
 
-def arrivals_ms(star: Star, layer: Star, sources: Int, starts_ms: Single) -> Single:
+def arrivals_ms(star: Star, layer: Star, sources: Int, starts_ms: Single, until_ms: Single = NO_END) -> Single:
     """Arrival times through the simplices of both stars; trusts its inputs.
 
     Args:
@@ -42,13 +43,16 @@ def arrivals_ms(star: Star, layer: Star, sources: Int, starts_ms: Single) -> Sin
         layer: of the fast endocardium and the Purkinje trees, on the same nodes.
         sources: (s,) node numbers; one with nothing around it never starts.
         starts_ms: (s,) float32, not negative.
+        until_ms: (n,) float32, a node that is later tells nobody; empty for no such end.
 
     Returns:
-        (n,) float32, `inf` where nothing arrives.
+        (n,) float32, `inf` where nothing arrives, or only later than `until_ms`.
     """
     per_ms = np.float32(1 / (_WIDTH * star.step_ms)) if star.step_ms > 0 else np.float32(1)
-    times: Single = _arrivals(star.first, star.values, layer.first, layer.values, sources, starts_ms, per_ms)
+    times: Single = _arrivals(star.first, star.values, layer.first, layer.values, sources, starts_ms, until_ms, per_ms)
     times[times >= FAR] = np.inf
+    if len(until_ms):
+        times[times > until_ms] = np.inf
     return times
 
 
@@ -72,7 +76,14 @@ def prefetch(_: Any, array: Any, index: Any) -> Any:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _arrivals(
-    first: Int, values: Single, layer_first: Int, layer_values: Single, sources: Int, starts: Single, per_ms: np.float32
+    first: Int,
+    values: Single,
+    layer_first: Int,
+    layer_values: Single,
+    sources: Int,
+    starts: Single,
+    until: Single,
+    per_ms: np.float32,
 ) -> Single:
     n = len(first) - 1
     words, layer_words = values.view(np.int32), layer_values.view(np.int32)
@@ -111,7 +122,7 @@ def _arrivals(
         if in_layer:
             best = min(best, _offer(layer_values, layer_words, layer_first[v], times, layer_near))
         times[v] = best
-        if best < told[v]:
+        if best < told[v] and (len(until) == 0 or best <= until[v]):
             told[v] = best
             if in_muscle:
                 queued += _tell(values, words, first[v], best, near, times, per_ms, now, after, before)

@@ -19,7 +19,7 @@ from numba import njit
 
 from anatomy.arrays import Bool, Byte, Float, Int
 from twin.eikonal_cells import Single
-from twin.eikonal_front import AHEAD, FAR, LINE, arrivals_ms, prefetch
+from twin.eikonal_front import AHEAD, FAR, LINE, NO_END, arrivals_ms, prefetch
 from twin.eikonal_star import EDGE_COLUMNS, HEADER, MOST_NEIGHBOURS, NEIGHBOUR_COLUMNS, PLACE_BITS, Star
 from twin.lanes import LANES, any_lane, load, lowest, root, save, spread, where
 
@@ -66,7 +66,7 @@ def neighbourhoods(places_mm: Float) -> list[Int]:
     return groups
 
 
-def arrivals_each_ms(star: Star, layer: Star, sources: Sequence[Seeds]) -> Single:
+def arrivals_each_ms(star: Star, layer: Star, sources: Sequence[Seeds], until_ms: Single = NO_END) -> Single:
     """Arrival times from each source of a group by itself; trusts its inputs.
 
     Args:
@@ -74,23 +74,28 @@ def arrivals_each_ms(star: Star, layer: Star, sources: Sequence[Seeds]) -> Singl
         layer: of the fast endocardium, on the same nodes; without lines, whose way back may take another time.
         sources: 1, or 3 to 18 neighbours, the first and the last at opposite ends; of each, where and when it starts, as
             `arrivals_ms` takes it.
+        until_ms: as `arrivals_ms`; a group is solved to the end, whose order it needs.
 
     Returns:
-        (s, n) float32, `inf` where nothing arrives.
+        (s, n) float32, `inf` where nothing arrives, or only later than `until_ms`.
     """
     rows = np.empty((len(sources), len(star.first) - 1), dtype=np.float32)
-    ends, joint = sorted({0, len(sources) - 1}), list(range(1, len(sources) - 1))
+    if len(sources) == 1:
+        rows[0] = arrivals_ms(star, layer, *sources[0], until_ms)
+        return rows
+    ends, joint = [0, len(sources) - 1], list(range(1, len(sources) - 1))
     for i in ends:
         rows[i] = arrivals_ms(star, layer, *sources[i])
-    if joint:
-        # Nodes that only one of the two reaches come last, in its order.
-        order = np.argsort(np.minimum(rows[ends], 1e6).sum(axis=0), kind="stable").astype(np.int32)
-        times = _together(star, layer, [sources[i] for i in joint], order)
-        if times is None:
-            for i in joint:
-                rows[i] = arrivals_ms(star, layer, *sources[i])
-        else:
-            _split(times, np.array(joint), rows)
+    # Nodes that only one of the two reaches come last, in its order.
+    order = np.argsort(np.minimum(rows[ends], 1e6).sum(axis=0), kind="stable").astype(np.int32)
+    times = _together(star, layer, [sources[i] for i in joint], order)
+    if times is None:
+        for i in joint:
+            rows[i] = arrivals_ms(star, layer, *sources[i])
+    else:
+        _split(times, np.array(joint), rows)
+    if len(until_ms):
+        rows[rows > until_ms] = np.inf
     return rows
 
 

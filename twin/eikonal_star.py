@@ -15,11 +15,11 @@ Each neighbour has two gates c, one by which v tells it of its time and one by w
 Units: mm, ms.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numba
 import numpy as np
 from numba import njit
 
@@ -83,7 +83,7 @@ class Lines:
     def of(cls, n: int, ends: Int, step_ms: Float) -> "Lines":
         """From (l, 2) node numbers, start and end."""
         order = np.argsort(ends[:, 0], kind="stable")
-        first = np.searchsorted(ends[order, 0], np.arange(n + 1))
+        first = np.concatenate([[0], np.bincount(ends[:, 0], minlength=n).cumsum()])
         return cls(first=first, to=np.ascontiguousarray(ends[order, 1]), step_ms=step_ms[order])
 
 
@@ -93,7 +93,7 @@ def star_of(cells: Cells, lines: Lines | None = None, threads: int | None = None
     Args:
         cells: tetrahedra or triangles.
         lines: on the same nodes.
-        threads: how many to use; all cores if not given. The result does not depend on it.
+        threads: how many to use; as many as numba may if not given. The result does not depend on it.
 
     Raises:
         ValueError: if a node has more than 1023 neighbours.
@@ -107,7 +107,7 @@ def star_of(cells: Cells, lines: Lines | None = None, threads: int | None = None
     per_node = HEADER + (EDGE_COLUMNS + FACE_COLUMNS) * LANES
     bound = per_cell * cells.first + NEIGHBOUR_COLUMNS * lines.first + per_node * np.arange(n + 1)
     values, first = np.empty(bound[-1], dtype=np.float32), np.empty(n + 1, dtype=np.int64)
-    parts = np.linspace(0, n, (threads or os.cpu_count() or 1) + 1).astype(np.int64)
+    parts = np.linspace(0, n, (threads or numba.config.NUMBA_NUM_THREADS) + 1).astype(np.int64)
     fill = partial(
         _fill,
         cells.arrays,

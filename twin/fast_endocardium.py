@@ -41,16 +41,17 @@ def fast_triangles(heart: Heart, conduction: Conduction) -> tuple[Int, Float, By
 
 def _are_faces_of(triangles: Int, tets: Int) -> Bool:
     """(t,) whether each triangle is a face of one of the tetrahedra."""
-    corners = np.unique(triangles)
+    is_corner = np.zeros(max(tets.max(initial=0), triangles.max(initial=0)) + 1, dtype=np.bool_)
+    is_corner[triangles] = True
+    number = np.cumsum(is_corner)  # from 1
+    most = number[-1] + 1
 
     def keys(faces: Int) -> NDArray[np.int64]:
-        low, middle, high = np.sort(np.searchsorted(corners, faces).astype(np.int64), axis=1).T
-        key: NDArray[np.int64] = (low * len(corners) + middle) * len(corners) + high
+        low, middle, high = np.sort(number[faces], axis=1).T
+        key: NDArray[np.int64] = (low * most + middle) * most + high
         return key
 
-    is_corner = np.zeros(max(tets.max(initial=0), corners.max(initial=0)) + 1, dtype=np.bool_)
-    is_corner[corners] = True
-    faces = tets[is_corner[tets].sum(axis=1) >= 3][:, _FACES].reshape(-1, 3)
+    faces = tets[np.count_nonzero(is_corner[tets], axis=1) >= 3][:, _FACES].reshape(-1, 3)
     faces = faces[is_corner[faces].all(axis=1)]
     found: Bool = np.isin(keys(triangles), keys(faces))
     return found

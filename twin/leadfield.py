@@ -20,7 +20,7 @@ from numba import njit
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import ConvexHull
 
-from anatomy.arrays import Float
+from anatomy.arrays import Float, Int
 from anatomy.heart import Heart, Tissue
 from anatomy.laplace import shape_gradients
 from anatomy.torso import ELECTRODES, Electrodes
@@ -84,15 +84,8 @@ class LeadField:
 
     def __init__(self, heart: Heart, electrodes: Electrodes, conductivity: Conductivity | None = None) -> None:
         sigma = conductivity or Conductivity()
-        gradients = shape_gradients(heart.nodes_mm, heart.tets)
-        centres = heart.nodes_mm[heart.tets].mean(axis=1)
-        volumes = np.where(heart.tissue == Tissue.CORE, 0.0, heart.tet_volumes_mm3)
-        along = np.einsum("mk,mik->mi", heart.fibres, gradients)
         hull = ConvexHull(heart.nodes_mm)
-        weights = []
         for name, place in zip(ELECTRODES, electrodes.positions_mm, strict=True):
-            away = place - centres
-            distance = np.linalg.norm(away, axis=1)
             outside = float((hull.equations @ np.append(place, 1.0)).max())
             if outside < _CLOSEST_MM:
                 where = "inside the heart" if outside < 0 else f"{outside:.1f} mm from the heart"
@@ -100,16 +93,16 @@ class LeadField:
                     f"electrode {name} lies {where}, need at least {_CLOSEST_MM:g} mm outside: "
                     "are heart and electrodes in the same frame?"
                 )
-            field = away / distance[:, None] ** 3
-            current = sigma.across_s_per_m * np.einsum("mik,mk->mi", gradients, field)
-            current += (
-                (sigma.along_s_per_m - sigma.across_s_per_m)
-                * along
-                * np.einsum("mk,mk->m", heart.fibres, field)[:, None]
-            )
-            per_tet = -sigma.surface_gain * volumes[:, None] * current / (4 * np.pi * sigma.body_s_per_m)
-            weights.append(np.bincount(heart.tets.ravel(), weights=per_tet.ravel(), minlength=len(heart.nodes_mm)))
-        self._weights = np.ascontiguousarray(np.array(weights).T)
+        self._weights = _weights(
+            heart.nodes_mm,
+            heart.tets,
+            shape_gradients(heart.nodes_mm, heart.tets),
+            np.where(heart.tissue == Tissue.CORE, 0.0, heart.tet_volumes_mm3),
+            heart.fibres,
+            electrodes.positions_mm,
+            (sigma.along_s_per_m, sigma.across_s_per_m),
+        )
+        self._weights *= -sigma.surface_gain / (4 * np.pi * sigma.body_s_per_m)
 
     def ecg(self, activation: Activation, action_potential: ActionPotential | None = None) -> Ecg:
         """The twelve leads of one beat, at 1 kHz; activation time 0 is `LEAD_IN_MS` after the first sample."""
@@ -137,6 +130,41 @@ class LeadField:
             signal_mv=_twelve_leads((shape.plateau_mv - shape.rest_mv) * potential),
             rate_hz=_RATE_HZ,
         )
+
+
+@njit(cache=True, error_model="numpy")
+def _weights(
+    nodes_mm: Float,
+    tets: Int,
+    gradients: Float,
+    volumes: Float,
+    fibres: Float,
+    places_mm: Float,
+    sigma: tuple[float, float],
+) -> Float:
+    """(n, k) the integral of (sigma grad u) . grad(1/r) for the shape function u of each node and each of k places.
+
+    grad(1/r) is that at the middle of a tetrahedron; volumes, (m,), are those that carry current, sigma is along and across
+    the fibre.
+    """
+    out = np.zeros((len(nodes_mm), len(places_mm)))
+    along, across = sigma
+    for i in range(len(tets)):
+        if volumes[i] == 0:
+            continue
+        a, b, c, d = tets[i]
+        g, f = gradients[i], fibres[i]
+        for k in range(len(places_mm)):
+            x = places_mm[k, 0] - (nodes_mm[a, 0] + nodes_mm[b, 0] + nodes_mm[c, 0] + nodes_mm[d, 0]) / 4
+            y = places_mm[k, 1] - (nodes_mm[a, 1] + nodes_mm[b, 1] + nodes_mm[c, 1] + nodes_mm[d, 1]) / 4
+            z = places_mm[k, 2] - (nodes_mm[a, 2] + nodes_mm[b, 2] + nodes_mm[c, 2] + nodes_mm[d, 2]) / 4
+            square = x * x + y * y + z * z
+            scale = volumes[i] / (square * np.sqrt(square))
+            with_fibre = (along - across) * (f[0] * x + f[1] * y + f[2] * z)
+            jx, jy, jz = across * x + with_fibre * f[0], across * y + with_fibre * f[1], across * z + with_fibre * f[2]
+            for corner in range(4):
+                out[tets[i, corner], k] += scale * (jx * g[corner, 0] + jy * g[corner, 1] + jz * g[corner, 2])
+    return out
 
 
 @njit(cache=True)

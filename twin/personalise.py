@@ -82,9 +82,10 @@ class Twin:
     _solver: Eikonal
     _factor: float
 
-    def paced(self, nodes: Int) -> NDArray[np.float32]:
-        """(s, n) milliseconds: activation from each node alone, captured at time 0."""
-        maps: NDArray[np.float32] = self._solver.solve_each(nodes) / np.float32(self._factor)
+    def paced(self, nodes: Int, until_ms: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """(s, n) milliseconds: activation from each node alone, captured at time 0; `inf` where that is later than (n,)."""
+        until = None if until_ms is None else until_ms * np.float32(self._factor)
+        maps: NDArray[np.float32] = self._solver.solve_each(nodes, until_ms=until) / np.float32(self._factor)
         return maps
 
     def with_left_endocardium(self, speed_m_per_s: float) -> "Twin":

@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
+from scipy.special import expit, ndtr
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -141,6 +141,25 @@ class ResponseModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             furthest=furthest,
             nearest=self._neighbours.nearest(standardised(numbers, design), self.neighbours),
         )
+
+    def drift(self, X: pd.DataFrame) -> pd.DataFrame:  # noqa: N803
+        """How far rows lie from the training rows as a group: what one patient cannot tell, a centre's patients can.
+
+        One patient with a doubled gain looks like a person with high voltages; forty of them do not.
+
+        Args:
+            X: one row per patient, of one centre for example.
+
+        Returns:
+            For each encoded column that is known: `predictor`, `column`, `shift` (the mean, in about standard deviations
+            of the training rows) and `p` (two-sided, normal, times the number of columns as by Bonferroni), least first.
+        """
+        numbers = self._encoded(X)
+        shift, error = self._support.drift(numbers, self._members.design)
+        p = np.minimum(2 * ndtr(-np.abs(shift) / error) * np.isfinite(shift).sum(), 1.0)
+        columns = [(one.name, column) for one in self.predictors for column in one.columns]
+        found = pd.DataFrame(columns, columns=["predictor", "column"]).assign(shift=shift, p=p)
+        return found[np.isfinite(shift)].sort_values("p", kind="stable").reset_index(drop=True)
 
     def contributions(self, X: pd.DataFrame) -> pd.DataFrame:  # noqa: N803
         """(n, predictors) what each predictor adds to the log-odds; with `base_log_odds_` they are logit p."""

@@ -55,11 +55,24 @@ class Support:
     limits: Float
     limit: float
 
+    def scores(self, numbers: Float, design: Design) -> Float:
+        """(n, c) filled columns with about a standard normal distribution in training."""
+        return (_powered(standardised(numbers, design), self.powers) - self.centre) / self.scale
+
+    def drift(self, numbers: Float, design: Design) -> tuple[Float, Float]:
+        """(c,) mean score of the known values of n rows, and its standard error were they drawn like the training rows.
+
+        nan where nothing is known, here or in training.
+        """
+        known = np.where(np.isnan(numbers) | design.unknown, np.nan, self.scores(numbers, design))
+        count = np.isfinite(known).sum(axis=0)
+        usable = np.where(count > 0, count, np.nan)
+        return np.nansum(known, axis=0) / usable, 1 / np.sqrt(usable)
+
     def distance(self, numbers: Float, design: Design) -> tuple[Float, tuple[str, ...]]:
         """(n,) distances of (n, c) encoded rows, 1 at the border, and the (n,) names of what lies furthest out."""
-        scaled = standardised(numbers, design)
+        scaled = self.scores(numbers, design)
         odd = (scaled != 0) & design.constant & ~design.unknown
-        scaled = (_powered(scaled, self.powers) - self.centre) / self.scale
         blocks = _blocks(self.family_of, len(self.families))
         squares = np.stack([_squares(scaled[:, block], self.covariance[np.ix_(block, block)]) for block in blocks])
         ratios = np.sqrt(squares) / self.limits[:, None]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.linalg import spsolve
 from scipy.spatial import Delaunay
 
 from anatomy.arrays import Float, Int
@@ -84,6 +85,18 @@ def test_between_two_spheres_the_field_falls_as_one_over_the_radius() -> None:
     u = LaplaceProblem(nodes, tets).solve((within, 1.0), (without, 0.0))
     radius = np.linalg.norm(nodes, axis=1)
     np.testing.assert_allclose(u, (1 / radius - 1 / outer) / (1 / inner - 1 / outer), atol=0.02)
+
+
+def test_with_some_nodes_given_the_field_is_that_of_a_direct_solver() -> None:
+    nodes, tets, rim = box(seed=3, steps=10)
+    problem = LaplaceProblem(nodes * [1, 1, 5], tets)
+    low, high = rim[:7], rim[-5:]
+    given = np.concatenate([low, high])
+    free = np.setdiff1d(np.arange(len(nodes)), given)
+    expected = np.repeat([-1.0, 2.0], [7, 5])
+    rows = problem.stiffness[free]
+    u = problem.solve((low, -1.0), (high, 2.0))
+    np.testing.assert_allclose(u[free], spsolve(rows[:, free].tocsc(), -(rows[:, given] @ expected)), atol=1e-6)
 
 
 def test_no_value_leaves_the_range_of_those_given() -> None:

@@ -106,6 +106,13 @@ def test_all_phantoms_share_their_tetrahedra_and_a_place_stays_a_place(
     assert (one.transventricular == other.transventricular).mean() > 0.95
 
 
+def test_a_scale_enlarges_the_finished_mesh(hearts: list[tuple[Phantom, MeshedPhantom]]) -> None:
+    phantom, made = hearts[0]
+    larger = mesh_phantom(phantom, EDGE_MM, scale=1.25)
+    np.testing.assert_array_equal(larger.mesh.nodes_mm, 1.25 * made.mesh.nodes_mm)
+    np.testing.assert_array_equal(larger.tissue, made.tissue)
+
+
 def test_edges_too_long_for_the_right_wall_are_refused() -> None:
     with pytest.raises(ValueError, match="edge_mm = 4, need 2 to 3"):
         mesh_phantom(Phantom(), 4.0)

@@ -29,6 +29,7 @@ from twin.planning.virtual_people import (
     prepared_heart,
     short_axis_slices,
     slice_distance_mm,
+    tissue_at,
 )
 from twin.planning.virtual_questions import QUESTIONS, labels_by_rule
 from twin.rhythm import RHYTHMS
@@ -238,6 +239,26 @@ def test_a_patch_keeps_to_its_radius_and_depths() -> None:
     core = patch.outside_mm(points, depth, wall_mm=10.0) <= 0
     np.testing.assert_array_equal(core, (np.hypot(*points.T[:2]) <= 15) & (depth >= 0.3) & (depth <= 0.7))
     assert 0 < core.sum() < len(core)
+
+
+def test_no_scar_lies_beyond_the_reach_of_its_patch() -> None:
+    rng = np.random.default_rng(9)
+    phantom = PHANTOMS[HEART]
+    patch = Patch(
+        centre_mm=np.zeros(3),
+        right=False,
+        radius_mm=15.0,
+        depth=(0.0, 1.0),
+        border_mm=5.0,
+        roughness_mm=1.5,
+        waves=rng.uniform(-1, 1, (8, 4)),
+    )
+    points, depth = rng.uniform(-50, 50, (50_000, 3)), rng.uniform(size=50_000)
+    scar = tissue_at([patch], phantom, points, depth, np.ones(50_000, dtype=np.bool_)) != Tissue.HEALTHY
+    far = np.linalg.norm(points, axis=1) >= patch.reach_mm(phantom)
+    assert not (scar & far).any()
+    assert scar.any()
+    assert far.any()
 
 
 @pytest.mark.parametrize("name", PHANTOMS)

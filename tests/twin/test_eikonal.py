@@ -280,6 +280,24 @@ def test_each_row_is_the_solution_from_one_source_whatever_the_threads(threads: 
     assert seen == [(k, 5) for k in range(1, 6)]
 
 
+@pytest.mark.parametrize("sources", [[0, 17, 200], list(range(12))])
+def test_a_front_that_may_come_by_a_time_is_followed_to_it_and_no_further(sources: list[int]) -> None:
+    solver, _ = twisted_box(6.0, 1.0)
+    rows, until = solver.solve_each(sources), np.full(len(solver.conducting), 8.0)
+    assert (rows > 8).any()
+    cut = solver.solve_each(sources, until_ms=until)
+    # Just before the end a simplex may lack a corner that lies beyond.
+    np.testing.assert_allclose(cut[rows < 4], rows[rows < 4], rtol=1e-5)
+    assert np.isinf(cut[rows > 8]).all()
+    assert (cut >= rows - 1e-3).all()
+
+
+def test_times_by_which_nodes_must_be_reached_come_for_every_node() -> None:
+    solver, _ = twisted_box(6.0, 1.0)
+    with pytest.raises(ValueError, match=r"until_ms has shape \(3,\)"):
+        solver.solve_each([0], until_ms=np.ones(3))
+
+
 # What does not conduct
 
 

@@ -99,3 +99,26 @@ def test_an_earlier_left_stimulus_makes_up_for_slower_capture(
 def test_the_later_the_left_stimulus_the_later_the_left_ventricle_after_the_right(sweep: Sweep) -> None:
     by_delay = [indices.interventricular_ms for indices in sweep.dyssynchrony(DELAYS_MS)[LATERAL]]
     assert by_delay == sorted(by_delay)
+
+
+@pytest.mark.parametrize("delays", [(0.0,), (-20.0, 20.0), DELAYS_MS])
+def test_a_sweep_that_knows_its_delays_gives_the_beats_of_one_that_does_not(
+    small_heart: Heart, twin: Twin, sweep: Sweep, nodes: list[int], rv_node: int, delays: tuple[float, ...]
+) -> None:
+    knowing = Sweep(small_heart, twin, nodes, rv_node, LATENCY, delays)
+    for site in (LATERAL, BESIDE_RV):
+        for delay in delays:
+            expected = sweep.beat(site, delay).times_ms
+            np.testing.assert_allclose(knowing.beat(site, delay).times_ms, expected, rtol=0, atol=0.02)
+    for of_site, of_same in zip(knowing.dyssynchrony(delays), sweep.dyssynchrony(delays), strict=True):
+        for one, same in zip(of_site, of_same, strict=True):
+            assert vars(one) == pytest.approx(vars(same), abs=1e-3)
+
+
+def test_a_sweep_refuses_a_delay_earlier_on_the_left_than_those_it_was_made_for(
+    small_heart: Heart, twin: Twin, nodes: list[int], rv_node: int
+) -> None:
+    knowing = Sweep(small_heart, twin, nodes[:1], rv_node, LATENCY, (-20.0, 0.0))
+    for ask in (lambda delay: knowing.beat(0, delay), lambda delay: knowing.dyssynchrony([delay])):
+        with pytest.raises(ValueError, match="vv_delay_ms = -30"):
+            ask(-30.0)

@@ -170,7 +170,9 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
         kept = [twin for twin in twins if twin.fits] or [min(twins, key=lambda twin: abs(twin.qrs_error_ms or 0.0))]
     with _timed("target_map", seconds):
         target_map = rank_sites(heart, lead_field, kept, candidates, settings)
-        alternative = left_bundle_area_pacing(heart, lead_field, kept, settings.fit)
+        alternatives = (
+            [left_bundle_area_pacing(heart, lead_field, kept, settings.fit)] if settings.outputs == "full" else []
+        )
     with _timed("scores", seconds):
         target_map, has_net = _described(target_map, recorded, kept, clinical)
         scores = [SiteScore(row={})] * (len(target_map.rows) + 1)
@@ -204,7 +206,7 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
         "lateral_reference": _site(target_map.lateral, scores[-1]),
         "intrinsic": _intrinsic(heart, kept, recorded.rhythm),
         "fit": _fit(twins, kept, recorded.qrs),
-        "alternatives": [alternative],
+        "alternatives": alternatives,
         "clinical": patient.file.clinical.model_dump(mode="json", exclude_none=True),
         "stand_ins": [
             *(["virtual patient: no number here was measured on a person"] if patient.file.virtual else []),

@@ -51,10 +51,9 @@ def phantom_mesh(phantom: Phantom, edge_mm: float) -> HeartMesh:
     walls = {name: max(length, MIN_WALL_MM) for name, length in lengths.items() if "wall" in name}
     alike = replace(phantom, **lengths | walls)
     try:
-        mesh = mesh_phantom(alike, edge_mm).mesh
+        return mesh_phantom(alike, edge_mm, scale=size).mesh
     except ValueError as fault:
         raise ShapeError(str(fault)) from fault
-    return replace(mesh, nodes_mm=size * mesh.nodes_mm)
 
 
 def true_heart(mesh: HeartMesh, edge_mm: float, tissue: Byte, angles: FibreAngles) -> Heart:

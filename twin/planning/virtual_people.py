@@ -125,6 +125,11 @@ class Patch:
     roughness_mm: float
     waves: Float
 
+    def reach_mm(self, phantom: Phantom) -> float:
+        """Farther than this from the centre no point of this phantom's muscle is scar, whatever its depth."""
+        aside = self.radius_mm + self.border_mm + self.roughness_mm * float(np.sqrt(2 * len(self.waves)))
+        return float(np.hypot(aside, phantom.rv_wall_mm if self.right else phantom.lv_wall_mm))
+
     def outside_mm(self, points_mm: Float, transmural: Float, wall_mm: float) -> Float:
         """(n,) how far each point lies outside the core, negative inside."""
         inward = transmural * wall_mm

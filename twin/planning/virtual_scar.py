@@ -76,20 +76,26 @@ def misjudged(patches: Sequence[Patch], rng: np.random.Generator) -> list[Patch]
 
 def painted(mesh: HeartMesh, patches: Sequence[Patch], phantom: Phantom) -> Byte:
     """(m,) a `Tissue` per tetrahedron of a mesh of this phantom."""
+    tissue = np.zeros(len(mesh.tets), dtype=np.int8)
     if not patches:
-        return np.zeros(len(mesh.tets), dtype=np.int8)
+        return tissue
+    centres = mesh.nodes_mm[mesh.tets].mean(axis=1)
+    near = np.zeros(len(centres), dtype=np.bool_)
+    for patch in patches:
+        near |= np.square(centres - patch.centre_mm).sum(axis=1) < patch.reach_mm(phantom) ** 2
+    # Distances are asked for where scar may be, not in the whole heart.
+    nodes, corners = np.unique(mesh.tets[near], return_inverse=True)
     lv, rv, outside = (
-        KDTree(mesh.nodes_mm[mesh.nodes_of(surface)]).query(mesh.nodes_mm)[0]
+        KDTree(mesh.nodes_mm[mesh.nodes_of(surface)], compact_nodes=False, balanced_tree=False).query(
+            mesh.nodes_mm[nodes]
+        )[0]
         for surface in (Surface.LV_ENDOCARDIUM, Surface.RV_ENDOCARDIUM, Surface.EPICARDIUM)
     )
     left = rv + outside > lv + np.minimum(rv, outside)
     beyond = np.where(left, np.minimum(rv, outside), outside)
     inner: Float = np.where(left, lv, rv)
     depth = inner / np.maximum(inner + beyond, 1e-9)
-    return tissue_at(
-        patches,
-        phantom,
-        mesh.nodes_mm[mesh.tets].mean(axis=1),
-        depth[mesh.tets].mean(axis=1),
-        left[mesh.tets].mean(axis=1) > 0.5,
+    tissue[near] = tissue_at(
+        patches, phantom, centres[near], depth[corners].mean(axis=1), left[corners].mean(axis=1) > 0.5
     )
+    return tissue

@@ -335,3 +335,24 @@ def test_the_interval_is_symmetric_in_log_odds() -> None:
 def test_the_truth_is_a_synthetic_one() -> None:
     large: Patients = patients(20_000, seed=0)
     assert large.outcome.mean() == pytest.approx(large.chance.mean(), abs=0.01)
+
+
+def test_a_group_that_drifted_is_noticed_where_none_of_its_patients_is() -> None:
+    model, moved = fitted("linear"), patients(60, seed=5).table.assign(axis=lambda table: table["axis"] + 1.2)
+    assert model.answer(moved).supported.mean() > 0.8
+    found = model.drift(moved)
+    assert found["predictor"].iloc[0] == "axis"
+    assert found["shift"].iloc[0] == pytest.approx(1.2, abs=0.35)
+    assert found["p"].iloc[0] < 1e-6
+    assert (found["p"].iloc[1:] > 0.01).all()
+
+
+def test_groups_like_the_training_patients_drift_as_rarely_as_said() -> None:
+    least = [fitted("linear").drift(patients(40, seed=seed).table)["p"].min() for seed in range(100, 180)]
+    assert np.mean(np.array(least) < 0.05) < 0.2  # the training rows, 300, are a sample themselves
+
+
+def test_what_a_group_lacks_does_not_drift() -> None:
+    found = fitted("linear").drift(patients(40, seed=5).table.assign(scar=np.nan))
+    assert "scar" not in set(found["predictor"])
+    assert np.isfinite(found[["shift", "p"]]).all().all()
