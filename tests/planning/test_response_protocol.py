@@ -16,7 +16,7 @@ from twin.planning.response_folds import fold_answers, held_out_folds, problem_o
 from twin.planning.response_page import answers, evaluation_json, write_evaluation
 from twin.planning.response_protocol import evaluate_response
 from twin.planning.response_results import Protocol, ResponseEvaluation
-from twin.planning.response_shifts import NO_SHIFT, flagged_when_shifted
+from twin.planning.response_shifts import NO_SHIFT, shifted_patients
 
 TINY = Protocol(
     repeats=1, folds=2, resamples=40, curve=(40, 80, 150), curve_repeats=2, shuffles=2,
@@ -219,10 +219,12 @@ def test_real_patients_have_no_ceiling_and_no_policy_value(cohort: ResponseCohor
 
 
 def test_patients_shifted_on_purpose_are_flagged_and_others_are_not(cohort: ResponseCohort) -> None:
-    flagged = flagged_when_shifted(cheap(cohort), cohort, random_folds(cohort, 2, 0))
-    assert set(flagged) == {NO_SHIFT, WRONG}
-    assert flagged[NO_SHIFT].mean() < 0.15
-    assert flagged[WRONG].mean() > 0.9
+    found = shifted_patients(cheap(cohort), cohort, random_folds(cohort, 2, 0))
+    assert set(found) == {NO_SHIFT, WRONG}
+    assert found[NO_SHIFT].flagged.estimate.value < 0.15
+    assert found[WRONG].flagged.estimate.value > 0.9
+    assert found[NO_SHIFT].drifts == ()
+    assert found[WRONG].drifts[0].feature == "lvef_percent"
 
 
 def test_nobody_learns_from_patients_shifted_on_purpose(tmp_path: Path) -> None:

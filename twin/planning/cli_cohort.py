@@ -30,6 +30,7 @@ def cohort(
     """Plan every patient under IN; what is finished and unchanged is skipped. Exit code 1 if a patient failed."""
     with exit_codes(quiet):
         from twin.planning.cohort import Schedule, run_cohort, shard_from
+        from twin.planning.cohort_drift import in_words
         from twin.planning.cohort_tables import FAILURES, SUMMARY
         from twin.planning.ecg_request import settings_from
         from twin.planning.errors import SettingsError
@@ -56,6 +57,8 @@ def cohort(
             typer.echo(
                 f"{run.ok} planned{virtual}; {run.failed} failed; {skipped} of all finished before. {RESEARCH_USE}"
             )
+        for line in in_words(run.drifts):
+            logging.getLogger("crt-twin").warning("%s", line)
         if run.failed:
             logging.getLogger("crt-twin").error("see %s", out / FAILURES)
             raise typer.Exit(1)

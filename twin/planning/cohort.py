@@ -17,6 +17,7 @@ from typing import Any
 
 from pebble import ProcessExpired
 
+from twin.planning.cohort_drift import Drift
 from twin.planning.cohort_pool import Workers, death
 from twin.planning.cohort_status import (
     Facts,
@@ -90,12 +91,14 @@ class CohortRun:
         ok, failed: patients, in this run or an earlier one.
         computed: how many of them this run worked on.
         virtual: how many of those planned are nobody real.
+        drifts: what differs at whole centres, of all shards.
     """
 
     ok: int
     failed: int
     computed: int
     virtual: int
+    drifts: tuple[Drift, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +128,7 @@ def run_cohort(
 
     Args:
         source: folder of patient folders, whose names are the patients' names in the tables.
-        out: gets a folder for each patient, sites.parquet, failures.tsv and cohort.json.
+        out: gets a folder for each patient, sites.parquet, failures.tsv, drift.tsv and cohort.json.
         layers: named settings that take precedence over those in each patient.yaml, the strongest last.
         schedule: how to go about it.
         needs_ecg: a patient without an ECG is a failure; otherwise its rhythm is assumed.
@@ -173,11 +176,12 @@ def run_cohort(
         for task in tasks:
             clean(task.out)
     statuses = {folder: _current(out / folder.name, keyed) for folder in folders if folder not in refused}
-    write_tables(
+    found = write_tables(
         out,
         {folder.name: status for folder, status in statuses.items()},
         {f"folder {folders.index(folder) + 1} of {len(folders)}": failure for folder, failure in refused.items()},
         settings,
+        load_carded_model(merged_settings(*layers).response_model),
         "-".join(map(str, schedule.shard)),
     )
     outcomes = [status.outcome for folder in mine if (status := statuses.get(folder))]
@@ -187,6 +191,7 @@ def run_cohort(
         failed=len(mine) - len(planned),
         computed=len(tasks),
         virtual=sum(facts.virtual for facts in planned),
+        drifts=tuple(found),
     )
 
 

@@ -15,11 +15,13 @@ import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from twin.planning.cohort_drift import Drift, drifts, write_drifts
 from twin.planning.cohort_status import Facts, Failure, Status
+from twin.planning.scoring import CardedModel
 from twin.planning.site_table import read_sites, table
 
-SITES, OUTCOMES, FAILURES, SUMMARY = "sites.parquet", "outcomes.csv", "failures.tsv", "cohort.json"
-NAMES = (SITES, OUTCOMES, FAILURES, SUMMARY)
+SITES, OUTCOMES, FAILURES, DRIFT, SUMMARY = "sites.parquet", "outcomes.csv", "failures.tsv", "drift.tsv", "cohort.json"
+NAMES = (SITES, OUTCOMES, FAILURES, DRIFT, SUMMARY)
 
 
 def write_tables(
@@ -27,16 +29,21 @@ def write_tables(
     statuses: Mapping[str, Status | None],
     refused: Mapping[str, Failure],
     settings: Mapping[str, Any],
+    model: CardedModel | None,
     part: str,
-) -> None:
-    """Write sites.parquet, failures.tsv and cohort.json; outcomes.csv, where a patient.yaml has outcomes.
+) -> list[Drift]:
+    """Write sites.parquet, failures.tsv, drift.tsv and cohort.json; outcomes.csv, where a patient.yaml has outcomes.
 
     Args:
         out: of the cohort, where the folders of the planned patients lie.
         statuses: of every patient by name; None for one that waits to be planned.
         refused: patients that have no folder in `out`, by what they can be called.
         settings: of the cohort.
+        model: of response, if there is one; see `twin.planning.cohort_drift`.
         part: sets the files that are being written apart from those of another run into `out`.
+
+    Returns:
+        What drift.tsv says.
     """
     planned = {
         name: facts for name, status in statuses.items() if status and isinstance(facts := status.outcome, Facts)
@@ -69,7 +76,10 @@ def write_tables(
     else:
         (out / OUTCOMES).unlink(missing_ok=True)
     _write(out / FAILURES, part, lambda path: _write_failures(path, failed))
+    found = drifts(pd.read_parquet(out / SITES), model.model) if model is not None and planned else []
+    _write(out / DRIFT, part, lambda path: write_drifts(path, found))
     _write(out / SUMMARY, part, lambda path: path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8"))
+    return found
 
 
 def _write_sites(path: Path, out: Path, planned: Mapping[str, Facts], virtual: str) -> None:

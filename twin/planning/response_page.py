@@ -1,7 +1,7 @@
 """The test of a response model as one page, one JSON file, and its figures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -107,10 +107,13 @@ def answers(cohort: ResponseCohort, found: ResponseEvaluation) -> list[str]:
             )
     caught = {name: one for name, one in found.shifted.items() if name != NO_SHIFT}
     if caught:
-        least = min(caught, key=lambda name: caught[name].estimate.value)
+        least = min(caught, key=lambda name: caught[name].flagged.estimate.value)
+        missed = [name for name, one in caught.items() if not one.drifts]
         lines.append(
             f"Of patients of whom something was measured wrongly on purpose it notices least with {least}: it abstains for "
-            f"{percent(caught[least])}; with nothing wrong, for {percent(found.shifted[NO_SHIFT])}."
+            f"{percent(caught[least].flagged)}; with nothing wrong, for {percent(found.shifted[NO_SHIFT].flagged)}. As a centre "
+            f"of their own they are noticed in {len(caught) - len(missed)} of {len(caught)} kinds"
+            f"{f', not with {_plain(missed)}' if missed else ''}."
         )
     if found.policy is not None:
         for routine in (HABIT, LATEST):
@@ -263,9 +266,21 @@ def _held_out(found: ResponseEvaluation) -> Section:
 def _shifts(found: ResponseEvaluation) -> Table:
     return Table(
         caption="Patients that the model has not seen, of whom something was measured wrongly on purpose.",
-        header=("what is wrong", "abstains"),
-        rows=tuple((name.replace("-", " "), percent(one)) for name, one in found.shifted.items()),
+        header=("what is wrong", "abstains", "noticed of them as a centre"),
+        rows=tuple(
+            (
+                _plain([name]),
+                percent(one.flagged),
+                "; ".join(f"{drift.feature} {drift.value} {drift.shift_sd:+.1f} SD" for drift in one.drifts[:3])
+                or "nothing",
+            )
+            for name, one in found.shifted.items()
+        ),
     )
+
+
+def _plain(names: Sequence[str]) -> str:
+    return ", ".join(name.replace("-", " ") for name in names)
 
 
 def _groups(title: str, held: HeldOut) -> Table:

@@ -33,8 +33,8 @@ from twin.planning.response_folds import (
 )
 from twin.planning.response_metrics import TASK, drawn_metrics
 from twin.planning.response_models import OURS, comparators, our_model
-from twin.planning.response_results import Group, HeldOut, Protocol, ResponseEvaluation, Scored, Share, share
-from twin.planning.response_shifts import flagged_when_shifted
+from twin.planning.response_results import Group, HeldOut, Protocol, ResponseEvaluation, Scored, share
+from twin.planning.response_shifts import shifted_patients
 
 Told = Callable[[int, int, str], None]
 
@@ -68,6 +68,8 @@ def evaluate_response(cohort: ResponseCohort, protocol: Protocol, told: Told) ->
             out_of_fold(other, problem, one.fold_of, seed=seed, name=name, done=done) for seed, one in enumerate(ours)
         ]
         predicted[name] = np.stack(folds)[..., 1]
+    shifted = shifted_patients(model, cohort, ours[0].fold_of)
+    done()
     truth = truth_score(cohort)
     right = (home[0] >= 0.5) == cohort.outcome
     ceiling = None if truth is None else drawn_metrics(cohort.outcome, truth, protocol.resamples).estimate("auc")
@@ -82,7 +84,7 @@ def evaluate_response(cohort: ResponseCohort, protocol: Protocol, told: Told) ->
         home_right_flagged=share(right[~ours[0].supported]),
         walls=_held_out(cohort, model, walls, ours[0], site_walls(cohort), protocol, done),
         centres=_held_out(cohort, model, centres, ours[0], None, protocol, done),
-        shifted=_shifted(cohort, model, ours[0].fold_of, done),
+        shifted=shifted,
         perfect=perfect_models(cohort, protocol),
         families=family_gains(cohort, model, ours[0].fold_of, home[0], protocol, done),
         curve=learning_curve(cohort, model, others, protocol, done),
@@ -108,12 +110,6 @@ def _scored(outcome: Int, predicted: Mapping[str, Float], resamples: int) -> dic
         )
         for name, one in drawn.items()
     }
-
-
-def _shifted(cohort: ResponseCohort, model: ResponseModel, fold_of: Int, done: FitCounter) -> dict[str, Share]:
-    flagged = flagged_when_shifted(model, cohort, fold_of)
-    done()
-    return {name: share(one) for name, one in flagged.items()}
 
 
 def _held_out(

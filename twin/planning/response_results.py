@@ -9,6 +9,7 @@ from ml.evaluation.calibration import CalibrationBin
 from ml.evaluation.comparison import McNemar
 from ml.evaluation.intervals import Estimate, wilson
 from ml.evaluation.leak import LeakTest
+from twin.planning.cohort_drift import Drift
 from twin.planning.policy import PolicyTest
 from twin.planning.response_cohort import Bool
 from twin.planning.response_folds import FoldAnswers
@@ -96,6 +97,19 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shifted:
+    """Patients of whom something was measured wrongly on purpose.
+
+    Attributes:
+        flagged: for whom the model abstains.
+        drifts: what is noticed of them as one centre.
+    """
+
+    flagged: Share
+    drifts: tuple[Drift, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """Leave one wall, or one centre, out.
 
@@ -157,7 +171,7 @@ class ResponseEvaluation:
         home_flagged: patients for whom our model abstains on the random split.
         home_right_supported, home_right_flagged: patients called rightly there.
         walls, centres: held out.
-        shifted: patients for whom our model abstains, by what was measured wrongly of them on purpose.
+        shifted: what our model says of patients, by what was measured wrongly of them on purpose.
         perfect: what a perfect model would show.
         families: gain of each.
         curve: learning curve.
@@ -176,7 +190,7 @@ class ResponseEvaluation:
     home_right_flagged: Share
     walls: HeldOut | None
     centres: HeldOut | None
-    shifted: Mapping[str, Share]
+    shifted: Mapping[str, Shifted]
     perfect: tuple[PerfectModel, ...]
     families: Mapping[str, FamilyGain]
     curve: tuple[CurvePoint, ...]

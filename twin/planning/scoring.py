@@ -76,6 +76,9 @@ class Responding(Protocol):
     def contributions(self, X: Any) -> Any:  # noqa: N803
         """(n, predictors) table of what each adds to the log-odds."""
 
+    def drift(self, X: Any) -> Any:  # noqa: N803
+        """Table of `predictor`, `column`, `shift` and `p`: how far the rows lie from the training rows as a group."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CardedModel:
