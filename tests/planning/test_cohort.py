@@ -182,7 +182,7 @@ def test_with_other_settings_all_are_planned_again(planned: Path) -> None:
 
 
 def test_with_another_response_model_all_are_planned_again(planned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = SimpleNamespace(file=("my.model", "sha"))
+    model = SimpleNamespace(file=("my.model", "sha"), model=None)
     monkeypatch.setattr("twin.planning.cohort.load_carded_model", lambda _: model)
     layers = [("test", {"response_model": "/data/jane/my.model"})]
     assert run(planned, layers=layers).computed == 4

@@ -141,11 +141,15 @@ def test_every_site_has_every_predictor_that_its_inputs_give(any_plan: Any) -> N
             if not feature.predictor or feature.name == "scar_distance_mm":
                 continue
             known = site["captures"] or feature.name in ("late_distance_mm", "rv_lv_distance_mm")
-            of_patient = feature.name.startswith(("own_", "ecg_", "scar_", "border_"))
+            of_patient = feature.family == "twin" or feature.name.startswith(("own_", "scar_", "border_"))
             if feature.family == "clinical":
                 assert (site[feature.name] is not None) == (feature.name in given)
-            elif feature.family == "ecg" or feature.name in ("net_own", "net_both") or "embedding" in feature.name:
-                assert (site[feature.name] is not None) == (has_ecg and (known or feature.family == "ecg"))
+            elif (
+                feature.name.startswith("ecg_")
+                or feature.name in ("net_own", "net_both")
+                or "embedding" in feature.name
+            ):
+                assert (site[feature.name] is not None) == (has_ecg and (known or feature.name.startswith("ecg_")))
             elif known or of_patient or feature.family == "place":
                 assert site[feature.name] is not None, feature.name
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from anatomy.formats import read_heart_file
 from ml.model_store import ModelParts, save_model, write_parts
 from ml.response import Neighbour, Predictor, ResponseAnswers, ResponseModel
 from twin.planning.errors import SettingsError
@@ -171,3 +172,14 @@ def test_a_plan_shows_probabilities_contributions_and_the_card_and_names_the_mod
     assert "not for clinical use" in report
     provenance = json.loads((made.out / "provenance.json").read_text())
     assert provenance["settings"]["response_model"].startswith("own.model ")
+    file = read_heart_file(made.out / "heart.vtu")
+    chance = file.point_arrays["response_probability"]
+    for site in scored:
+        distance = np.linalg.norm(file.nodes_mm - site["position_mm"], axis=1)
+        here = np.isfinite(chance) & (distance < 10)
+        assert here.any()
+        # Nearer to this site than to any other, where other sites may speak.
+        assert chance[here][distance[here].argmin()] == pytest.approx(site["response_probability"], abs=1e-4)
+    places = np.array([site["position_mm"] for site in scored])
+    far = np.linalg.norm(file.nodes_mm[:, None] - places, axis=2).min(axis=1) > 10
+    assert np.isnan(chance[far]).all()

@@ -4,19 +4,21 @@ import json
 import math
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from anatomy.arrays import Byte, Float
 from anatomy.formats import write_heart
+from anatomy.heart import Heart, Surface
 from anatomy.veins import write_veins
 from twin.activation import Activation
 from twin.personalise import Twin
-from twin.planning.features import write_features
+from twin.planning.features import Value, write_features
 from twin.planning.patient import Patient
 from twin.planning.report.figures import bullseye_figure, compared_beats, ecg_figure, svg
 from twin.planning.report.page import write_report
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 TABLE_FILES = ("plan.json", "sites.csv", "provenance.json")
 FILES = ("plan.json", "sites.csv", "heart.vtu", "report.html", "provenance.json")
 _PICTURES_TIMEOUT_S = 300.0
+# An electrode speaks for the muscle around it as far as sites lie apart; our choice.
+_AROUND_SITE_MM = 10.0
 # Settings on which each stage depends, beside its inputs.
 _STAGE_SETTINGS = {
     "anatomy": ("edge_mm", "fibres"),
@@ -69,6 +73,8 @@ def _draw(plan: "Plan", settings: Settings, provenance: Mapping[str, Any], folde
     fields = {"activation_intrinsic_ms": reference.intrinsic.times_ms}
     if plan.target_map.best_beat is not None:
         fields["activation_best_ms"] = plan.target_map.best_beat.times_ms
+    if plan.response_model is not None:
+        fields["response_probability"] = response_around_sites(plan.anatomy.heart, plan.target_map.rows)
     write_heart(folder / "heart.vtu", plan.anatomy.heart, fields)
     pictures = Pictures(pictures=(), warnings=())
     with tempfile.TemporaryDirectory() as scratch:
@@ -86,6 +92,25 @@ def _draw(plan: "Plan", settings: Settings, provenance: Mapping[str, Any], folde
             figures=_figures(plan, reference),
             pictures=pictures.pictures,
         )
+
+
+def response_around_sites(heart: Heart, rows: Sequence[Mapping[str, Value]]) -> Float:
+    """(n,) chance of response at the nearest site that has one; nan farther than 10 mm from all, and off the epicardium.
+
+    Args:
+        heart: of n nodes.
+        rows: of the feature table.
+    """
+    field = np.full(len(heart.nodes_mm), np.nan)
+    scored = [row for row in rows if row["response_probability"] is not None]
+    if scored:
+        epicardium = heart.nodes_of(Surface.EPICARDIUM)
+        places = np.array([[row[name] for name in ("x_mm", "y_mm", "z_mm")] for row in scored], dtype=np.float64)
+        distance, nearest = KDTree(places).query(heart.nodes_mm[epicardium], distance_upper_bound=_AROUND_SITE_MM)
+        reached = np.isfinite(distance)
+        chance = np.array([row["response_probability"] for row in scored], dtype=np.float64)
+        field[epicardium[reached]] = chance[nearest[reached]]
+    return field
 
 
 def _figures(plan: "Plan", reference: Twin) -> dict[str, str]:
