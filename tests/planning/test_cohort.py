@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from tests.planning.cohort_steps import STEP
 from twin.planning.cohort import CohortRun, Schedule, run_cohort, shard_from
@@ -214,6 +215,14 @@ def test_shards_work_on_every_patient_once_and_their_tables_join(source: Path, w
     assert counted(source) == dict.fromkeys(NAMES, 1)
     assert sum(part.ok for part in parts) == 4
     assert content(source.parent / "out") == content(whole)
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_the_lock_of_a_dead_one_is_free(source: Path) -> None:
+    out = source.parent / "out"
+    out.mkdir()
+    with FileLock(out / ".shard-1-of-1.lock"), pytest.raises(SettingsError, match="another run works in it"):
+        run(source)
+    assert run(source).computed > 0  # the lock's file is still there
 
 
 def test_each_name_falls_into_one_shard_whatever_the_other_names() -> None:

@@ -8,13 +8,14 @@ may be killed at any moment and started again. Tables are made from finished fol
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pebble import ProcessExpired
 
 from twin.planning.cohort_drift import Drift
@@ -122,9 +123,9 @@ def run_cohort(
 ) -> CohortRun:
     """Plan every folder directly in `source`; files beside the folders, and hidden folders, are ignored.
 
-    One run at a time may work on a shard of `out`; shards may run side by side. The tables hold every patient that was
-    finished with these settings, of whatever shard: after the last shard, a run without one computes nothing and
-    collects all.
+    One run at a time may work on a shard of `out`, another is refused; shards may run side by side. The tables hold every
+    patient that was finished with these settings, of whatever shard: after the last shard, a run without one computes
+    nothing and collects all.
 
     Args:
         source: folder of patient folders, whose names are the patients' names in the tables.
@@ -137,7 +138,7 @@ def run_cohort(
 
     Raises:
         InputError: if `source` holds no patients.
-        SettingsError: for settings that cannot be used.
+        SettingsError: for settings that cannot be used, or if another run works on the shard.
         OSError: if `out` cannot be written to, or workers die as they start.
     """
     schedule = schedule or Schedule()
@@ -147,34 +148,35 @@ def run_cohort(
     out.mkdir(parents=True, exist_ok=True)
     refused = _named_after_people(folders)
     mine = [folder for folder in folders if schedule.holds(folder.name)]
-    tasks = [task for folder in mine if folder not in refused and (task := _to_do(folder, out, keyed, schedule))]
-    finished = len(mine) - len(tasks)
-    if finished:
-        told(finished, len(mine), f"{finished} finished before, or refused")
-    workers = Workers[_Task](
-        function=take_step,
-        arguments=lambda task: (step, task.folder, staging_folder(task.out), tuple(layers), needs_ecg),
-        initializer=prepare,
-        initargs=(step, schedule.memory_gb, schedule.workers),
-        jobs=schedule.workers,
-        timeout_s=schedule.timeout_s,
-    )
-    try:
-        with closing(workers.results(tasks)) as results:
-            for done, (task, result) in enumerate(results, start=finished + 1):
-                staging = staging_folder(task.out)
-                outcome = _outcome(result, staging, schedule)
-                publish(
-                    finished_plan(staging),
-                    task.out,
-                    key=task.key,
-                    settings_key=stage_key("cohort", {}, keyed),
-                    outcome=outcome,
-                )
-                told(done, len(mine), f"{task.folder.name}: {_in_words(outcome)}")
-    finally:
-        for task in tasks:
-            clean(task.out)
+    with _alone(out, schedule.shard):
+        tasks = [task for folder in mine if folder not in refused and (task := _to_do(folder, out, keyed, schedule))]
+        finished = len(mine) - len(tasks)
+        if finished:
+            told(finished, len(mine), f"{finished} finished before, or refused")
+        workers = Workers[_Task](
+            function=take_step,
+            arguments=lambda task: (step, task.folder, staging_folder(task.out), tuple(layers), needs_ecg),
+            initializer=prepare,
+            initargs=(step, schedule.memory_gb, schedule.workers),
+            jobs=schedule.workers,
+            timeout_s=schedule.timeout_s,
+        )
+        try:
+            with closing(workers.results(tasks)) as results:
+                for done, (task, result) in enumerate(results, start=finished + 1):
+                    staging = staging_folder(task.out)
+                    outcome = _outcome(result, staging, schedule)
+                    publish(
+                        finished_plan(staging),
+                        task.out,
+                        key=task.key,
+                        settings_key=stage_key("cohort", {}, keyed),
+                        outcome=outcome,
+                    )
+                    told(done, len(mine), f"{task.folder.name}: {_in_words(outcome)}")
+        finally:
+            for task in tasks:
+                clean(task.out)
     statuses = {folder: _current(out / folder.name, keyed) for folder in folders if folder not in refused}
     found = write_tables(
         out,
@@ -205,6 +207,21 @@ def shard_from(text: str) -> tuple[int, int]:
     if not found:
         raise SettingsError(f"--shard {text}: need i/n, such as 3/100")
     return int(found[1]), int(found[2])
+
+
+@contextmanager
+def _alone(out: Path, shard: tuple[int, int]) -> Iterator[None]:
+    """One run at a time; the lock of a run that was killed is free again."""
+    lock = FileLock(out / f".shard-{shard[0]}-of-{shard[1]}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        part = "" if shard == (1, 1) else f" on shard {shard[0]}/{shard[1]}"
+        raise SettingsError(f"{out.name}: another run works{part} in it; wait for it, or name another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _patient_folders(source: Path, out: Path) -> list[Path]:
