@@ -13,10 +13,11 @@ from twin.planning.policy import HABIT, LATEST
 from twin.planning.response_cohort import ResponseCohort, read_cohort
 from twin.planning.response_curves import mean_fold_auc, perfect_models, shuffled
 from twin.planning.response_folds import fold_answers, held_out_folds, problem_of, random_folds, restricted
-from twin.planning.response_page import answers, evaluation_json, write_evaluation
+from twin.planning.response_page import evaluation_json, write_evaluation
 from twin.planning.response_protocol import evaluate_response
 from twin.planning.response_results import Protocol, ResponseEvaluation
 from twin.planning.response_shifts import NO_SHIFT, shifted_patients
+from twin.planning.response_words import answers
 
 TINY = Protocol(
     repeats=1, folds=2, resamples=40, curve=(40, 80, 150), curve_repeats=2, shuffles=2,

@@ -70,9 +70,10 @@ def evaluate(
     """The whole honest test of a response model on COHORT: report.html, evaluation.json and figures."""
     with exit_codes(quiet):
         from twin.planning.response_cohort import read_cohort
-        from twin.planning.response_page import answers, write_evaluation
+        from twin.planning.response_page import write_evaluation
         from twin.planning.response_protocol import evaluate_response
         from twin.planning.response_results import Protocol
+        from twin.planning.response_words import answers
 
         patients = read_cohort(cohort, outcomes, label, virtual=virtual)
         for note in patients.notes:
