@@ -21,7 +21,7 @@ from anatomy.arrays import Float, Int
 from anatomy.manifold import make_manifold
 
 # A lattice edge is 1 cell long or sqrt(3)/2; over the edges of a tetrahedron the mean is 0.911 cells.
-_CELL_PER_EDGE = 1.098
+CELL_PER_EDGE = 1.098
 _WARP_LONG = 0.24999
 _WARP_SHORT = 0.41189
 _MAX_POINTS = 60_000_000
@@ -47,7 +47,7 @@ def stuff_lattice(level_set: LevelSet, low_mm: Float, high_mm: Float, edge_mm: f
     """
     if not 0 < edge_mm < np.inf:
         raise ValueError(f"edge_mm must be > 0, got {edge_mm}")
-    cell = _CELL_PER_EDGE * edge_mm
+    cell = CELL_PER_EDGE * edge_mm
     low = np.asarray(low_mm, dtype=np.float64) - cell
     cells = np.ceil((np.asarray(high_mm) + cell - low) / cell).astype(np.int64)
     if 2 * np.prod(cells + 1.0) > _MAX_POINTS:
@@ -64,8 +64,8 @@ def stuff_lattice(level_set: LevelSet, low_mm: Float, high_mm: Float, edge_mm: f
     kept = np.empty((_lattice_tets(values, cells, np.empty((0, 4), dtype=np.int32)), 4), dtype=np.int32)
     _lattice_tets(values, cells, kept)
     keys = np.empty((3 * len(kept), 4), dtype=np.int64)
-    keys = keys[: _clip(kept, values, keys)]
-    return make_manifold(*_number(keys, points, values))
+    keys = keys[: clip_tets(kept, values, keys)]
+    return make_manifold(*numbered(keys, points, values))
 
 
 def _lattice_points(low: Float, cells: NDArray[np.int64], cell: float) -> Float:
@@ -77,7 +77,7 @@ def _lattice_points(low: Float, cells: NDArray[np.int64], cell: float) -> Float:
     return np.concatenate(blocks)
 
 
-def _number(keys: NDArray[np.int64], points: Float, values: Float) -> tuple[Float, Int]:
+def numbered(keys: NDArray[np.int64], points: Float, values: Float) -> tuple[Float, Int]:
     """Node numbers for keys: a key below the number of lattice points is that point, one above it a cut of two."""
     n = len(points)
     is_cut = keys >= n
@@ -173,7 +173,7 @@ def _lattice_tets(values: Float, cells: Int, out: Int) -> int:
 
 
 @njit(cache=True)
-def _clip(tets: Int, values: Float, out: NDArray[np.int64]) -> int:
+def clip_tets(tets: Int, values: Float, out: NDArray[np.int64]) -> int:
     """Fill `out` with what lies inside of each tetrahedron; corners are lattice points i or cuts n + i n + j, i < j."""
     n = len(values)
     count = 0

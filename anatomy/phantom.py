@@ -71,7 +71,7 @@ TERRITORIES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Egg:
+class Egg:
     """An egg in the heart's own frame: septal, anterior, basal coordinates from the middle of the left one's widest level.
 
     Attributes:
@@ -191,9 +191,9 @@ class Phantom:
         half the ball and a slab, whatever the tilt; as the plane stays above the widest level, the slab is what the upper
         half keeps. The lower half integrates to n / (n + 1) of its cylinder.
         """
-        egg = self._lv
+        egg = self.lv_endocardium
         radius = egg.across_mm[0]
-        cut = self._base_mm / np.hypot(egg.up_mm, self._base_rise * radius)
+        cut = self.base_mm / np.hypot(egg.up_mm, self.base_rise * radius)
         height = egg.up_mm * (cut - cut**3 / 3) + egg.down_mm * LOWER_POWER / (LOWER_POWER + 1)
         return float(np.pi * radius**2 * height / 1000)
 
@@ -207,11 +207,13 @@ class Phantom:
             (n,) a `Label` each.
         """
         points = points_mm @ self.axes
-        points[:, 2] += self._base_mm
-        lv, lv_outside, rv = (egg.distance_mm(points) for egg in (self._lv, self._lv_outside, self._rv))
-        below_base = points[:, 2] < self._base_mm + self._base_rise * points[:, 1]
-        rv_blood = _smooth_max(rv, -lv_outside) < 0
-        muscle = _smooth_max(-lv_outside, self.rv_wall_mm - rv) > 0
+        points[:, 2] += self.base_mm
+        lv, lv_outside, rv = (
+            egg.distance_mm(points) for egg in (self.lv_endocardium, self.lv_epicardium, self.rv_endocardium)
+        )
+        below_base = points[:, 2] < self.base_mm + self.base_rise * points[:, 1]
+        rv_blood = smooth_max(rv, -lv_outside) < 0
+        muscle = smooth_max(-lv_outside, self.rv_wall_mm - rv) > 0
         labels = np.where(muscle, np.uint8(Label.MYOCARDIUM), np.uint8(Label.BACKGROUND))
         labels[rv_blood] = Label.RV_BLOOD
         if self.scar_radius_mm > 0:
@@ -235,7 +237,7 @@ class Phantom:
             raise ValueError(
                 f"voxel_mm = {voxel_mm:g}, need more than 0 and at most the thinnest wall, {thinnest:g} mm"
             )
-        corners = self._corners_mm()
+        corners = self.corners_mm()
         low = np.floor(corners.min(axis=0) / voxel_mm) - 1
         n = (np.ceil(corners.max(axis=0) / voxel_mm) + 2 - low).astype(int)
         x, y, z = ((low[k] + np.arange(n[k])) * voxel_mm for k in range(3))
@@ -252,12 +254,13 @@ class Phantom:
         )
 
     @property
-    def _base_mm(self) -> float:
+    def base_mm(self) -> float:
         """Height of the base above the equator, on the long axis."""
         return EQUATOR_SHARE * self.lv_length_mm
 
     @property
-    def _base_rise(self) -> float:
+    def base_rise(self) -> float:
+        """Slope of the base towards the front."""
         return float(np.tan(np.radians(self.base_tilt_degrees)))
 
     @property
@@ -266,33 +269,34 @@ class Phantom:
         return float(1 / np.sqrt(1 - (self.lv_opening_mm / self.lv_diameter_mm) ** 2))
 
     @property
-    def _lv(self) -> _Egg:
-        radius, base = self.lv_diameter_mm / 2, self._base_mm
-        return _Egg(across_mm=(radius, radius), up_mm=base * self._stretch, down_mm=self.lv_length_mm - base)
+    def lv_endocardium(self) -> Egg:
+        """The left cavity, before the base cuts it."""
+        radius, base = self.lv_diameter_mm / 2, self.base_mm
+        return Egg(across_mm=(radius, radius), up_mm=base * self._stretch, down_mm=self.lv_length_mm - base)
 
     @property
-    def _lv_outside(self) -> _Egg:
-        inside, wall = self._lv, self.lv_wall_mm
+    def lv_epicardium(self) -> Egg:
+        """The left ventricle with its wall, likewise."""
+        inside, wall = self.lv_endocardium, self.lv_wall_mm
         radius = inside.across_mm[0] + wall
-        return _Egg(
-            across_mm=(radius, radius), up_mm=inside.up_mm + wall, down_mm=inside.down_mm + self.lv_apex_wall_mm
-        )
+        return Egg(across_mm=(radius, radius), up_mm=inside.up_mm + wall, down_mm=inside.down_mm + self.lv_apex_wall_mm)
 
     @property
-    def _rv(self) -> _Egg:
-        radius, down = self.lv_diameter_mm / 2, self.rv_length_mm - self._base_mm
+    def rv_endocardium(self) -> Egg:
+        """The right cavity, likewise; the left ventricle stands in it."""
+        radius, down = self.lv_diameter_mm / 2, self.rv_length_mm - self.base_mm
         centre = RV_CENTRE_SHARE * radius
-        return _Egg(
+        return Egg(
             across_mm=(radius + self.lv_wall_mm + self.rv_width_mm - centre, self.rv_span_mm / 2),
-            up_mm=self._base_mm * self._stretch,
+            up_mm=self.base_mm * self._stretch,
             down_mm=down,
             septal_mm=centre,
             lean=((RV_CENTRE_SHARE - RV_TIP_SHARE) * radius / down, RV_ANTERIOR_LEAN),
         )
 
-    def _corners_mm(self) -> Float:
+    def corners_mm(self) -> Float:
         """(8, 3) in LPS, the corners of a box that holds the whole heart."""
-        outside, rv = self._lv_outside, self._rv
+        outside, rv = self.lv_epicardium, self.rv_endocardium
         reach = max(outside.up_mm, outside.down_mm)
         margin = self.rv_wall_mm + FILLET_MM
         radius = outside.across_mm[0] + margin
@@ -301,13 +305,13 @@ class Phantom:
         sides = (
             (-radius, right),
             (-front, front),
-            (-outside.down_mm - margin, self._base_mm + self._base_rise * front),
+            (-outside.down_mm - margin, self.base_mm + self.base_rise * front),
         )
-        return (np.array(list(product(*sides))) - [0, 0, self._base_mm]) @ self.axes.T
+        return (np.array(list(product(*sides))) - [0, 0, self.base_mm]) @ self.axes.T
 
     def _tissue(self, points: Float, lv: Float, lv_outside: Float) -> NDArray[np.uint8]:
         """(n,) labels of points in the left wall, given their distances to its two surfaces."""
-        aside = np.linalg.norm(self._lv.foot(points) - self._scar_centre(), axis=1) - self.scar_radius_mm
+        aside = np.linalg.norm(self.lv_endocardium.foot(points) - self._scar_centre(), axis=1) - self.scar_radius_mm
         beyond = lv - self.scar_transmurality * (lv - lv_outside)
         outside_core = np.maximum(aside, beyond)
         labels = np.full(len(points), Label.MYOCARDIUM, dtype=np.uint8)
@@ -317,7 +321,7 @@ class Phantom:
 
     def _scar_centre(self) -> Float:
         """(3,) the point of the endocardium at the infarct's height and angle, in the heart's own frame."""
-        egg = self._lv
+        egg = self.lv_endocardium
         height = self.scar_apicobasal * self.lv_length_mm - egg.down_mm
         share, power = (height / egg.up_mm, UPPER_POWER) if height > 0 else (-height / egg.down_mm, LOWER_POWER)
         radius = egg.across_mm[0] * np.sqrt(max(1 - share**power, 0.0))
@@ -350,7 +354,7 @@ def random_phantom(rng: np.random.Generator) -> Phantom:
     )
 
 
-def _smooth_max(one: Float, other: Float) -> Float:
+def smooth_max(one: Float, other: Float) -> Float:
     """(n,) the larger value, raised by up to `FILLET_MM` / 4 where both are close: this rounds the corner of two shapes."""
     near = np.maximum(FILLET_MM - np.abs(one - other), 0)
     larger: Float = np.maximum(one, other) + near**2 / (4 * FILLET_MM)

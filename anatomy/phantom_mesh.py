@@ -35,9 +35,9 @@ from anatomy.boundary import boundary_triangles, triangle_edges
 from anatomy.heart import HeartMesh, Surface, Tissue
 from anatomy.labels import Label
 from anatomy.laplace import LaplaceProblem
-from anatomy.lattice import _CELL_PER_EDGE, _clip, _number, stuff_lattice
+from anatomy.lattice import CELL_PER_EDGE, clip_tets, numbered, stuff_lattice
 from anatomy.manifold import make_manifold
-from anatomy.phantom import RANGES, Phantom, _smooth_max
+from anatomy.phantom import RANGES, Phantom, smooth_max
 from anatomy.untangle import Untangler
 
 MIN_EDGE_MM, MAX_EDGE_MM = 2.0, 3.0
@@ -97,7 +97,7 @@ def mesh_phantom(phantom: Phantom, edge_mm: float, *, scale: float = 1.0) -> Mes
         )
     template = _template(float(edge_mm))
     nodes = template.carried_to(phantom)
-    in_patient = (nodes - [0, 0, phantom._base_mm]) @ phantom.axes.T
+    in_patient = (nodes - [0, 0, phantom.base_mm]) @ phantom.axes.T
     mesh = HeartMesh(
         nodes_mm=scale * in_patient, tets=template.tets, triangles=template.triangles, surface=template.surface
     )
@@ -212,11 +212,11 @@ class _Rails:
         on_wall = wall > 0
         self._off_wall = np.divide(level, steepness, out=np.zeros(len(level)), where=on_wall)
         self._wall_normal = np.divide(slope, steepness[:, None], out=np.zeros_like(slope), where=on_wall[:, None])
-        up = np.array([0.0, -phantom._base_rise, 1.0]) / np.hypot(phantom._base_rise, 1)
+        up = np.array([0.0, -phantom.base_rise, 1.0]) / np.hypot(phantom.base_rise, 1)
         # Along the wall, so that a step onto the base does not leave the wall again.
         along = up - (self._wall_normal @ up)[:, None] * self._wall_normal
         self._up_along = np.where(on_base[:, None], along, 0.0)
-        height = (points - [0, 0, phantom._base_mm]) @ up - self._off_wall * (self._wall_normal @ up)
+        height = (points - [0, 0, phantom.base_mm]) @ up - self._off_wall * (self._wall_normal @ up)
         self._rise = np.divide(height, np.einsum("ij,ij->i", along, along), out=np.zeros(len(height)), where=on_base)
 
     def nearest(self) -> Float:
@@ -238,13 +238,13 @@ def _level(phantom: Phantom, points: Float, wall: Int) -> Float:
     """(k,) about the distance to each point's own wall surface, positive in the muscle; 0 for points of none."""
     level = np.zeros(len(points))
     left = wall == Surface.LV_ENDOCARDIUM
-    level[left] = phantom._lv.distance_mm(points[left])
+    level[left] = phantom.lv_endocardium.distance_mm(points[left])
     rest = (wall == Surface.EPICARDIUM) | (wall == Surface.RV_ENDOCARDIUM)
-    outside, right = (egg.distance_mm(points[rest]) for egg in (phantom._lv_outside, phantom._rv))
+    outside, right = (egg.distance_mm(points[rest]) for egg in (phantom.lv_epicardium, phantom.rv_endocardium))
     level[rest] = np.where(
         wall[rest] == Surface.EPICARDIUM,
-        _smooth_max(-outside, phantom.rv_wall_mm - right),
-        _smooth_max(right, -outside),
+        smooth_max(-outside, phantom.rv_wall_mm - right),
+        smooth_max(right, -outside),
     )
     return level
 
@@ -259,8 +259,8 @@ def _stuffed(phantom: Phantom, edge_mm: float) -> tuple[Float, Int]:
 
     Above the base the walls go on upright for a little, and what the lattice puts there is cut off.
     """
-    base, cell = phantom._base_mm, _CELL_PER_EDGE * edge_mm
-    corners = phantom._corners_mm() @ phantom.axes + [0, 0, base]
+    base, cell = phantom.base_mm, CELL_PER_EDGE * edge_mm
+    corners = phantom.corners_mm() @ phantom.axes + [0, 0, base]
     low, high = corners.min(axis=0), corners.max(axis=0)
     # The base shall be a plane of the lattice.
     low[2] = base - np.ceil((base - low[2]) / cell) * cell
@@ -278,14 +278,14 @@ def _stuffed(phantom: Phantom, edge_mm: float) -> tuple[Float, Int]:
     nodes[:, 2] = base + height
     tets = tets[(height[tets] < 0).any(axis=1)]
     keys = np.empty((3 * len(tets), 4), dtype=np.int64)
-    return make_manifold(*_number(keys[: _clip(tets, height, keys)], nodes, height))
+    return make_manifold(*numbered(keys[: clip_tets(tets, height, keys)], nodes, height))
 
 
 def _tags(phantom: Phantom, nodes: Float, triangles: Int) -> Byte:
     """(t,) the `Surface` of each boundary face."""
     nearest = np.abs(_levels(phantom, nodes[triangles].mean(axis=1))).argmin(axis=0)
     tags: Byte = (2 + nearest).astype(np.int8)
-    level = nodes[:, 2] > phantom._base_mm - _DIFFERENCE
+    level = nodes[:, 2] > phantom.base_mm - _DIFFERENCE
     tags[level[triangles].all(axis=1)] = Surface.BASE
     return tags
 
