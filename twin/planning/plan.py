@@ -11,24 +11,22 @@ from typing import Any
 import numpy as np
 
 from anatomy.heart import Heart
-from ml.ecg.beats import find_r_peaks, median_beat
-from ml.ecg.measure import QrsBounds, qrs_bounds
-from ml.ecg.pattern import conduction_pattern
+from ml.ecg.measure import QrsBounds
 from ml.ecg.recording import Ecg
 from twin.dyssynchrony import DyssynchronyMeter
 from twin.leadfield import LeadField
 from twin.personalise import Twin, fit_twins
 from twin.planning.ecg_descriptors import (
     WITHOUT_NET,
-    i_v6_correlation,
     network_features,
     recorded_features,
     recorded_over_simulated,
 )
 from twin.planning.errors import InputError, SettingsError
 from twin.planning.features import FEATURES, Feature, Value, checked_row
-from twin.planning.patient import Patient, read_patient, read_recorded_ecg, reading
+from twin.planning.patient import Patient, read_patient, reading
 from twin.planning.plan_files import write_plan
+from twin.planning.recorded_beat import Recorded, recorded_beat
 from twin.planning.scoring import NO_MODEL, CardedModel, SiteScore, load_carded_model, score_rows
 from twin.planning.settings import Settings, merged_settings
 from twin.planning.stages import Anatomy, build_anatomy, find_candidates
@@ -42,13 +40,6 @@ from twin.planning.target_map import (
 from twin.rhythm import RHYTHMS
 
 log = logging.getLogger("crt-twin")
-
-# A QRS outside of these is noise or a wrong time axis; our choice, well beyond what people and dogs have.
-_SHORTEST_QRS_MS, _LONGEST_QRS_MS = 40.0, 280.0
-# The median of fewer beats than this removes no noise.
-_FEW_BEATS = 3
-# Lead I goes against V6 as where the arms' electrodes were exchanged; our choice, below all of 53 recordings of people (-0.38).
-_EXCHANGED_ARMS = -0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,55 +96,11 @@ def _check_out(folder: Path, out: Path) -> None:
         raise SettingsError(f"--out {out}: is the patient folder, whose heart.vtu would be replaced; name another")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Recorded:
-    """What the patient's ECG says: one beat, its QRS, the rhythm; without an ECG only an assumed rhythm."""
-
-    beat: Ecg | None
-    qrs: QrsBounds | None
-    rhythm: str
-    warnings: tuple[str, ...]
-
-
-def _recorded(patient: Patient, settings: Settings) -> _Recorded:
-    recording = read_recorded_ecg(patient)
-    if recording is None or patient.ecg is None:
-        rhythm, block = (
-            ("lbbb", "left bundle branch block and ") if settings.rhythm == "auto" else (settings.rhythm, "")
-        )
-        assumed = f"no ECG: {block}prior conduction speeds are assumed"
-        return _Recorded(beat=None, qrs=None, rhythm=rhythm, warnings=(assumed,))
-    with reading(patient.ecg):
-        beat = median_beat(recording)
-        qrs = qrs_bounds(beat)
-        if not _SHORTEST_QRS_MS <= qrs.duration_ms <= _LONGEST_QRS_MS:
-            raise InputError(
-                f"{patient.ecg.name}: the QRS lasts {qrs.duration_ms:.0f} ms, need {_SHORTEST_QRS_MS:g} to "
-                f"{_LONGEST_QRS_MS:g}; check the time axis, and that the leads were connected"
-            )
-    warnings = []
-    if recording.is_beat:
-        warnings.append(
-            f"{patient.ecg.name} is one averaged beat: whether its time axis is real time cannot be seen from it; "
-            "speeds fitted to a beat whose time axis was warped (registered) say nothing about the patient"
-        )
-    elif (beats := len(find_r_peaks(recording))) < _FEW_BEATS:
-        warnings.append(f"{patient.ecg.name} holds {beats} beat{'s' * (beats > 1)}: its QRS duration is uncertain")
-    alike = i_v6_correlation(beat, qrs)
-    if alike is not None and alike < _EXCHANGED_ARMS:
-        warnings.append(
-            f"{patient.ecg.name}: lead I goes against V6 (correlation {alike:.2f}), as where the electrodes of the arms were "
-            "exchanged; check them"
-        )
-    found = conduction_pattern(beat, qrs) if settings.rhythm == "auto" else settings.rhythm
-    return _Recorded(beat=beat, qrs=qrs, rhythm=found, warnings=tuple(warnings))
-
-
 def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -> Plan:
     """Run every stage."""
     response_model = load_carded_model(settings.response_model)
     clinical = _clinical(patient)
-    recorded = _recorded(patient, settings)
+    recorded = recorded_beat(patient, settings)
     with _timed("anatomy", seconds):
         anatomy = build_anatomy(patient, settings)
         with reading(patient.geometry):
@@ -254,7 +201,7 @@ def _broken_rule(feature: Feature, value: Any) -> str | None:
 
 
 def _described(
-    target_map: TargetMap, recorded: _Recorded, twins: Sequence[Twin], clinical: Mapping[str, Value]
+    target_map: TargetMap, recorded: Recorded, twins: Sequence[Twin], clinical: Mapping[str, Value]
 ) -> tuple[TargetMap, bool]:
     """The same sites with what ECG, network and clinic say of them, and whether the network could be asked."""
     of_patient: dict[str, Value] = dict(clinical)
