@@ -16,6 +16,7 @@ from anatomy.formats import read_heart_file
 from anatomy.heart import tet_volumes_mm3
 from ml.ecg.readers import read_ecg, write_csv
 from ml.ecg.recording import Ecg
+from tests.planning.conftest import FAST
 from twin.planning.errors import InputError
 from twin.planning.features import FEATURES
 from twin.planning.plan import plan_patient
@@ -403,3 +404,22 @@ def test_a_plan_names_what_it_read_and_did_not_use(small_folder: Path, tmp_path:
     (small_folder / "patient.yaml").write_text("implanted: {vv_delay_ms: 30}\n")
     warnings = plan(small_folder, tmp_path / "plan").content["warnings"]
     assert "patient.yaml: implanted.vv_delay_ms is not used without implanted.lv_mm" in warnings
+
+
+def test_the_beat_foretold_for_the_implanted_lead_is_held_against_the_recorded_one(
+    scarred_plan: Any, tmp_path: Path
+) -> None:
+    assert scarred_plan.content["fit"]["paced"] is None
+    folder = tmp_path / "patient"
+    shutil.copytree(scarred_plan.folder, folder)
+    settings = [("test", FAST)]
+    foretold, _ = plan_patient(folder, tmp_path / "plan", settings).target_map.paced["implanted"]
+    write_csv(foretold, folder / "ecg_paced.csv")
+    same = plan_patient(folder, tmp_path / "plan", settings).content["fit"]["paced"]
+    assert same["correlation"] == pytest.approx(1, abs=1e-3)
+    assert same["qrs_error_ms"] == pytest.approx(0, abs=1.5)
+    write_csv(
+        Ecg(leads=foretold.leads, signal_mv=-foretold.signal_mv, rate_hz=foretold.rate_hz), folder / "ecg_paced.csv"
+    )
+    other = plan_patient(folder, tmp_path / "plan", settings).content["fit"]["paced"]
+    assert other["correlation"] == pytest.approx(-1, abs=1e-3)

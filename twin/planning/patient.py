@@ -189,12 +189,14 @@ def read_patient(folder: Path) -> Patient:
     )
 
 
-def read_recorded_ecg(patient: Patient) -> Ecg | None:
-    """The patient's ECG with all twelve leads, if the folder has one."""
-    if patient.ecg is None:
-        return None
-    with reading(patient.ecg):
-        return read_ecg(patient.ecg).twelve_leads()
+def read_twelve_leads(path: Path) -> Ecg:
+    """An ECG of a patient's folder with all twelve leads.
+
+    Raises:
+        InputError: if it cannot be used.
+    """
+    with reading(path):
+        return read_ecg(path).twelve_leads()
 
 
 def _fault_of(lines: str) -> Exception:

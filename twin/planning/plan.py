@@ -15,7 +15,7 @@ from ml.ecg.measure import QrsBounds
 from ml.ecg.recording import Ecg
 from twin.dyssynchrony import DyssynchronyMeter
 from twin.leadfield import LeadField
-from twin.personalise import Twin, fit_twins
+from twin.personalise import Twin, fit_twins, lead_correlation
 from twin.planning.ecg_descriptors import (
     WITHOUT_NET,
     network_features,
@@ -26,12 +26,13 @@ from twin.planning.errors import InputError, SettingsError
 from twin.planning.features import FEATURES, Feature, Value, checked_row
 from twin.planning.patient import Patient, read_patient, reading
 from twin.planning.plan_files import write_plan
-from twin.planning.recorded_beat import Recorded, recorded_beat
+from twin.planning.recorded_beat import Recorded, paced_beat, recorded_beat
 from twin.planning.scoring import NO_MODEL, CardedModel, SiteScore, load_carded_model, score_rows
 from twin.planning.settings import Settings, merged_settings
 from twin.planning.stages import Anatomy, build_anatomy, find_candidates
 from twin.planning.target_map import (
     INDEX_DEFINITION,
+    Beat,
     TargetMap,
     left_bundle_area_pacing,
     rank_sites,
@@ -100,7 +101,7 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
     """Run every stage."""
     response_model = load_carded_model(settings.response_model)
     clinical = _clinical(patient)
-    recorded = recorded_beat(patient, settings)
+    recorded, paced = recorded_beat(patient, settings), paced_beat(patient)
     with _timed("anatomy", seconds):
         anatomy = build_anatomy(patient, settings)
         with reading(patient.geometry):
@@ -117,9 +118,7 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
         kept = [twin for twin in twins if twin.fits] or [min(twins, key=lambda twin: abs(twin.qrs_error_ms or 0.0))]
     with _timed("target_map", seconds):
         target_map = rank_sites(heart, lead_field, kept, candidates, settings)
-        alternatives = (
-            [left_bundle_area_pacing(heart, lead_field, kept, settings.fit)] if settings.outputs == "full" else []
-        )
+        alternative = left_bundle_area_pacing(heart, lead_field, kept, settings.fit)
     with _timed("scores", seconds):
         target_map, has_net = _described(target_map, recorded, kept, clinical)
         scores = [SiteScore(row={})] * (len(target_map.rows) + 1)
@@ -152,8 +151,8 @@ def _computed(patient: Patient, settings: Settings, seconds: dict[str, float]) -
         "sites": [_site(row, score) for row, score in zip(target_map.rows, scores, strict=False)],
         "lateral_reference": _site(target_map.lateral, scores[-1]),
         "intrinsic": _intrinsic(heart, kept, recorded.rhythm),
-        "fit": _fit(twins, kept, recorded.qrs),
-        "alternatives": alternatives,
+        "fit": {**_fit(twins, kept, recorded.qrs), "paced": _paced_fit(paced, target_map)},
+        "alternatives": [alternative],
         "clinical": patient.file.clinical.model_dump(mode="json", exclude_none=True),
         "stand_ins": [
             *(["virtual patient: no number here was measured on a person"] if patient.file.virtual else []),
@@ -276,6 +275,18 @@ def _fit(twins: Sequence[Twin], kept: Sequence[Twin], recorded: QrsBounds | None
             }
             for twin in twins
         ],
+    }
+
+
+def _paced_fit(paced: Beat | None, target_map: TargetMap) -> dict[str, float] | None:
+    """How the simulated beat of the implanted lead agrees with the recorded one, to which nothing was fitted."""
+    if paced is None or "implanted" not in target_map.paced:
+        return None
+    (_, recorded), (_, simulated) = paced, target_map.paced["implanted"]
+    return {
+        "recorded_qrs_ms": recorded.duration_ms,
+        "qrs_error_ms": simulated.duration_ms - recorded.duration_ms,
+        "correlation": lead_correlation(*paced, *target_map.paced["implanted"]),
     }
 
 

@@ -1,6 +1,7 @@
 """What a patient's ECG says to a plan: one beat, its QRS and the rhythm, and what is odd about them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ml.ecg.beats import find_r_peaks, median_beat
 from ml.ecg.measure import QrsBounds, qrs_bounds
@@ -8,7 +9,7 @@ from ml.ecg.pattern import conduction_pattern
 from ml.ecg.recording import Ecg
 from twin.planning.ecg_descriptors import i_v6_correlation
 from twin.planning.errors import InputError
-from twin.planning.patient import Patient, read_recorded_ecg, reading
+from twin.planning.patient import Patient, read_twelve_leads, reading
 from twin.planning.settings import Settings
 
 # A QRS outside of these is noise or a wrong time axis; our choice, well beyond what people and dogs have.
@@ -42,21 +43,14 @@ def recorded_beat(patient: Patient, settings: Settings) -> Recorded:
     Raises:
         InputError: if it cannot be read, or its QRS is no QRS.
     """
-    recording = read_recorded_ecg(patient)
-    if recording is None or patient.ecg is None:
+    if patient.ecg is None:
         rhythm, block = (
             ("lbbb", "left bundle branch block and ") if settings.rhythm == "auto" else (settings.rhythm, "")
         )
         assumed = f"no ECG: {block}prior conduction speeds are assumed"
         return Recorded(beat=None, qrs=None, rhythm=rhythm, warnings=(assumed,))
-    with reading(patient.ecg):
-        beat = median_beat(recording)
-        qrs = qrs_bounds(beat)
-        if not _SHORTEST_QRS_MS <= qrs.duration_ms <= _LONGEST_QRS_MS:
-            raise InputError(
-                f"{patient.ecg.name}: the QRS lasts {qrs.duration_ms:.0f} ms, need {_SHORTEST_QRS_MS:g} to "
-                f"{_LONGEST_QRS_MS:g}; check the time axis, and that the leads were connected"
-            )
+    recording = read_twelve_leads(patient.ecg)
+    beat, qrs = _measured(patient.ecg, recording)
     warnings = []
     if recording.is_beat:
         warnings.append(
@@ -73,3 +67,26 @@ def recorded_beat(patient: Patient, settings: Settings) -> Recorded:
         )
     found = conduction_pattern(beat, qrs) if settings.rhythm == "auto" else settings.rhythm
     return Recorded(beat=beat, qrs=qrs, rhythm=found, warnings=tuple(warnings))
+
+
+def paced_beat(patient: Patient) -> tuple[Ecg, QrsBounds] | None:
+    """The beat under pacing of the implanted leads and its QRS, as far as it was recorded.
+
+    Raises:
+        InputError: as `recorded_beat`.
+    """
+    if patient.ecg_paced is None:
+        return None
+    return _measured(patient.ecg_paced, read_twelve_leads(patient.ecg_paced))
+
+
+def _measured(path: Path, recording: Ecg) -> tuple[Ecg, QrsBounds]:
+    with reading(path):
+        beat = median_beat(recording)
+        qrs = qrs_bounds(beat)
+    if not _SHORTEST_QRS_MS <= qrs.duration_ms <= _LONGEST_QRS_MS:
+        raise InputError(
+            f"{path.name}: the QRS lasts {qrs.duration_ms:.0f} ms, need {_SHORTEST_QRS_MS:g} to {_LONGEST_QRS_MS:g}; check "
+            "the time axis, and that the leads were connected"
+        )
+    return beat, qrs

@@ -70,7 +70,7 @@ class Settings(BaseModel):
         vv_delays_ms: delays tried at every site; positive: left stimulus after the right one.
         tie_zone_ms: sites within this of a better one share its rank; about the error of the electrical index.
         pictures: draw the heart for the report.
-        outputs: "table" leaves out heart.vtu, report.html and the alternatives of plan.json, as cohorts do.
+        outputs: "table" leaves out heart.vtu and report.html, as cohorts do.
         response_model: a model file that `crt-twin train` wrote, or "none"; the one that comes with the package if not given.
     """
 
