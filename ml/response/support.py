@@ -1,16 +1,16 @@
 """How far a row lies from the training rows: a site unlike any that was ever paced has no answer, only a guess.
 
-Mahalanobis distance [1936, Proc. Natl. Inst. Sci. India 2, 49-55] of the columns from their mean, filled, standardised and
-brought near to a normal distribution by a power each [Yeo and Johnson 2000, doi:10.1093/biomet/87.4.954], since volumes
-and shares are skewed and half the usual volume is as odd as twice,
+Mahalanobis distance [1936, Proc. Natl. Inst. Sci. India 2, 49-55] of the filled and standardised columns from their mean,
 
     D^2 = (x - m)' inv(C + 0.1 I) (x - m),
 
 once for all columns and once for each family of predictors, since a strange place is lost among sixty columns but not
-among three; 0.1 (our choice) keeps columns that say the same from counting small differences for large ones. Each D is
-divided by the 95th percentile of the same distance of the training rows, each measured with itself left out; the largest
-of these ratios is divided by its own 95th percentile. So 1 is the border, and about one in twenty like the
-training rows lies beyond it (our choice: so many are asked to wait for a second look so that more of the odd ones are seen).
+among three; and once for each column by itself, brought near to a normal distribution by a power [Yeo and Johnson 2000,
+doi:10.1093/biomet/87.4.954], since volumes and shares are skewed and half the usual volume is as odd as twice. 0.1 (our
+choice) keeps columns that say the same from counting small differences for large ones. Each D is divided by the 95th
+percentile of the same distance of the training rows, each measured with itself left out; the largest of these ratios is
+divided by its own 95th percentile. So 1 is the border, and about one in twenty like the training rows lies beyond it (our
+choice: so many are asked to wait for a second look so that more of the odd ones are seen).
 
 Infinitely far are a row with another value in a column that never changed in training, and one that lacks over half of
 the predictors that training always had.
@@ -39,19 +39,19 @@ class Support:
     Attributes:
         families: (f,) names.
         family_of: (c,) number of the family of each column.
+        covariance: (c, c) of the standardised columns.
         powers: (c,) of Yeo and Johnson for each standardised column.
         centre, scale: (c,) mean and deviation of what they give; scale 1 for a column that never changes.
-        covariance: (c, c) of the columns after all that.
-        limits: (f + 1,) 95th percentile of the distance in each family and, last, in all columns.
+        limits: (f + 1 + c,) 95th percentile of the distance in each family, in all columns, and in each by itself.
         limit: 95th percentile of the largest ratio.
     """
 
     families: tuple[str, ...]
     family_of: Int
+    covariance: Float
     powers: Float
     centre: Float
     scale: Float
-    covariance: Float
     limits: Float
     limit: float
 
@@ -71,15 +71,17 @@ class Support:
 
     def distance(self, numbers: Float, design: Design) -> tuple[Float, tuple[str, ...]]:
         """(n,) distances of (n, c) encoded rows, 1 at the border, and the (n,) names of what lies furthest out."""
-        scaled = self.scores(numbers, design)
-        odd = (scaled != 0) & design.constant & ~design.unknown
+        plain, scores = standardised(numbers, design), self.scores(numbers, design)
         blocks = _blocks(self.family_of, len(self.families))
-        squares = np.stack([_squares(scaled[:, block], self.covariance[np.ix_(block, block)]) for block in blocks])
-        ratios = np.sqrt(squares) / self.limits[:, None]
+        squares = [_squares(plain[:, block], self.covariance[np.ix_(block, block)]) for block in blocks]
+        squares += [_squares(scores[:, [column]], np.eye(1)) for column in range(len(self.family_of))]
+        ratios = np.sqrt(np.stack(squares)) / self.limits[:, None]
+        odd = (plain != 0) & design.constant & ~design.unknown
         for family in range(len(self.families)):
             ratios[family, odd[:, self.family_of == family].any(axis=1)] = np.inf
         distance = ratios.max(axis=0) / self.limit
-        names = np.array([*self.families, ALL], dtype=object)[ratios.argmax(axis=0)]
+        of_families = np.array([*self.families, ALL], dtype=object)
+        names = np.concatenate([of_families, of_families[self.family_of]])[ratios.argmax(axis=0)]
         always = ~np.isin(design.owner, design.gaps)
         blind = np.isnan(numbers[:, always]).mean(axis=1) > _MISSING if always.any() else np.zeros(len(numbers), bool)
         distance[blind], names[blind] = np.inf, MISSING
@@ -89,31 +91,29 @@ class Support:
 def fit_support(numbers: Float, design: Design, families: tuple[str, ...]) -> Support:
     """Support of (n, c) encoded rows with the family of each column."""
     names, family_of = np.unique(np.array(families), return_inverse=True)
-    scaled = standardised(numbers, design)
+    plain = standardised(numbers, design)
     changes = np.flatnonzero(~design.constant & ~design.unknown)
-    powers = np.ones(scaled.shape[1])
-    powers[changes] = PowerTransformer(standardize=False).fit(scaled[:, changes]).lambdas_
-    scaled = _powered(scaled, powers)
-    centre, scale = scaled.mean(axis=0), scaled.std(axis=0)
+    powers = np.ones(plain.shape[1])
+    powers[changes] = PowerTransformer(standardize=False).fit(plain[:, changes]).lambdas_
+    powered = _powered(plain, powers)
+    centre, scale = powered.mean(axis=0), powered.std(axis=0)
     scale[scale == 0] = 1.0
-    scaled = (scaled - centre) / scale
-    covariance = scaled.T @ scaled / len(scaled)
-    left_out = np.stack(
-        [
-            left_out_squares(scaled[:, block], covariance[np.ix_(block, block)])
-            for block in _blocks(family_of, len(names))
-        ]
-    )
-    distances = np.sqrt(left_out)
+    scores = (powered - centre) / scale
+    covariance = plain.T @ plain / len(plain)
+    left_out = [
+        left_out_squares(plain[:, block], covariance[np.ix_(block, block)]) for block in _blocks(family_of, len(names))
+    ]
+    left_out += [left_out_squares(scores[:, [column]], np.eye(1)) for column in range(scores.shape[1])]
+    distances = np.sqrt(np.stack(left_out))
     limits = np.quantile(distances, _INSIDE, axis=1)
-    limits[limits == 0] = 1.0  # a family without a column that changes
+    limits[limits == 0] = 1.0  # where no column changes
     return Support(
         families=tuple(names.tolist()),
         family_of=family_of.astype(np.int64),
+        covariance=covariance,
         powers=powers,
         centre=centre,
         scale=scale,
-        covariance=covariance,
         limits=limits,
         limit=float(np.quantile((distances / limits[:, None]).max(axis=0), _INSIDE)) or 1.0,
     )
