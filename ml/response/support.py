@@ -94,7 +94,8 @@ def fit_support(numbers: Float, design: Design, families: tuple[str, ...]) -> Su
     plain = standardised(numbers, design)
     changes = np.flatnonzero(~design.constant & ~design.unknown)
     powers = np.ones(plain.shape[1])
-    powers[changes] = PowerTransformer(standardize=False).fit(plain[:, changes]).lambdas_
+    if changes.size:
+        powers[changes] = PowerTransformer(standardize=False).fit(plain[:, changes]).lambdas_
     powered = _powered(plain, powers)
     centre, scale = powered.mean(axis=0), powered.std(axis=0)
     scale[scale == 0] = 1.0
