@@ -269,7 +269,7 @@ def test_what_an_ended_or_interrupted_run_leaves_is_whole_and_nothing_else(sourc
     assert all(read_status(folder) for folder in out.iterdir())
     run(source)
     assert sorted(path.name for path in out.iterdir()) == [
-        *["cohort.json", "failures.tsv", "outcomes.csv"],
+        *["cohort.json", "drift.tsv", "failures.tsv", "outcomes.csv"],
         *NAMES,
         "sites.parquet",
     ]

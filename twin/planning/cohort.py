@@ -211,8 +211,9 @@ def shard_from(text: str) -> tuple[int, int]:
 
 @contextmanager
 def _alone(out: Path, shard: tuple[int, int]) -> Iterator[None]:
-    """One run at a time; the lock of a run that was killed is free again."""
-    lock = FileLock(out / f".shard-{shard[0]}-of-{shard[1]}.lock")
+    """One run at a time; the lock of a run that was killed is free again, and that of one that ended is gone."""
+    file = out / f".shard-{shard[0]}-of-{shard[1]}.lock"
+    lock = FileLock(file)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -221,6 +222,7 @@ def _alone(out: Path, shard: tuple[int, int]) -> Iterator[None]:
     try:
         yield
     finally:
+        file.unlink(missing_ok=True)
         lock.release()
 
 
