@@ -169,15 +169,15 @@ def _of_two(labels: Int, p: Float, weights: Float, threshold: float) -> dict[str
     sensitivity, specificity = _ratio(tp, positives), _ratio(tn, total - positives)
     return {
         "auc": auc(labels, p, weights),
-        "accuracy": (tp + tn) / total,
+        "accuracy": _ratio(tp + tn, total),
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "ppv": _ratio(tp, tp + fp),
         "npv": _ratio(tn, tn + fn),
         "sensitivity": sensitivity,
         "specificity": specificity,
         "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "brier": weights @ (p - positive) ** 2 / total,
-        "log_loss": weights @ _surprise(np.where(positive, p, 1 - p)) / total,
+        "brier": _ratio(weights @ (p - positive) ** 2, total),
+        "log_loss": _ratio(weights @ _surprise(np.where(positive, p, 1 - p)), total),
     }
 
 
