@@ -48,10 +48,10 @@ def answers(cohort: ResponseCohort, found: ResponseEvaluation) -> list[str]:
         least = min(caught, key=lambda name: caught[name].flagged.estimate.value)
         missed = [name for name, one in caught.items() if not one.drifts]
         lines.append(
-            f"Of patients of whom something was measured wrongly on purpose it notices least with {least}: it abstains for "
-            f"{percent(caught[least].flagged)}; with nothing wrong, for {percent(found.shifted[NO_SHIFT].flagged)}. As a centre "
-            f"of their own they are noticed in {len(caught) - len(missed)} of {len(caught)} kinds"
-            f"{f', not with {in_plain(missed)}' if missed else ''}."
+            f"Of patients of whom something was measured wrongly on purpose it notices least with {in_plain([least])}: it "
+            f"abstains for {percent(caught[least].flagged)}; with nothing wrong, for "
+            f"{percent(found.shifted[NO_SHIFT].flagged)}. As a centre of their own they are noticed in "
+            f"{len(caught) - len(missed)} of {len(caught)} kinds{f', not with {in_plain(missed)}' if missed else ''}."
         )
     if found.policy is not None:
         for routine in (HABIT, LATEST):
