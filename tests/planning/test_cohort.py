@@ -251,6 +251,20 @@ def test_outcomes_of_the_patients_files_are_gathered_for_training(whole: Path) -
     assert (whole / "outcomes.csv").read_text() == "patient,lvesv_change_percent\np3,-20.0\n"
 
 
+def test_what_drifted_stands_in_a_table_and_in_what_the_run_returns(
+    planned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (planned.parent / "out" / "drift.tsv").read_text().count("\n") == 1  # too few patients to say anything
+    found = pd.DataFrame({"predictor": ["age_years"], "column": ["age_years"], "shift": [2.5], "p": [1e-9]})
+    model = SimpleNamespace(file=("my.model", "sha"), model=SimpleNamespace(drift=lambda _: found))
+    monkeypatch.setattr("twin.planning.cohort.load_carded_model", lambda _: model)
+    monkeypatch.setattr("twin.planning.cohort_drift._LEAST_PATIENTS", 1)
+    drifts = run(planned).drifts
+    assert {(one.feature, one.shift_sd) for one in drifts} == {("age_years", 2.5)}
+    lines = (planned.parent / "out" / "drift.tsv").read_text().splitlines()
+    assert lines[1:] == ["\t".join(one.cells) for one in drifts]
+
+
 def test_virtual_patients_are_counted_wherever_numbers_stand(whole: Path) -> None:
     summary = json.loads((whole / "cohort.json").read_text())
     assert (summary["ok"], summary["virtual"]) == (4, 1)

@@ -55,7 +55,7 @@ def drifts(sites: pd.DataFrame, model: Responding) -> list[Drift]:
         model: a response model.
     """
     looked_at = {feature.name for feature in FEATURES if feature.family in _FAMILIES}
-    first = sites[sites["captures"].fillna(False).astype(bool)].drop_duplicates("patient")
+    first = sites.drop_duplicates("patient")  # what is looked at is the same in every row of a patient
     found = []
     for centre, rows in first.assign(centre=first["centre"].fillna("")).groupby("centre"):
         if len(rows) < _LEAST_PATIENTS:
