@@ -65,7 +65,7 @@ descriptors: .venv/.all
 	OMP_NUM_THREADS=1 $(BIN)/python -c "from pathlib import Path; \
 	from twin.planning.ecg_descriptors import build_descriptors; print(build_descriptors(Path('$(SHIPPED)')))"
 
-# Goes on where it was interrupted; 1,000 patients a piece, some 25 minutes of two cores.
+# Goes on where it was interrupted; 1,000 patients a piece, half an hour of two cores.
 PIECES ?= 3
 pool: .venv/.all
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -c "from pathlib import Path; \
