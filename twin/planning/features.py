@@ -101,7 +101,7 @@ FEATURES = (
         1000,
         increases=1,
     ),
-    _number("simulated", "q_lv_over_qrs", "the same as a share of the simulated QRS", -1, 2),
+    _number("simulated", "q_lv_over_qrs", "the same as a share of the simulated QRS; behind scar far above 1", -10, 10),
     _number("simulated", "late_distance_mm", "straight, to the nearest of the last 5 % of the LV", 0, 250),
     _text("place", "rv_site", "where the right-ventricular lead sits"),
     _number("simulated", "vv_delay_ms", "best delay tried; positive: left after right", -100, 100, offered=False),
