@@ -7,10 +7,11 @@ Mahalanobis distance [1936, Proc. Natl. Inst. Sci. India 2, 49-55] of the filled
 once for all columns and once for each family of predictors, since a strange place is lost among sixty columns but not
 among three; and once for each column by itself, brought near to a normal distribution by a power [Yeo and Johnson 2000,
 doi:10.1093/biomet/87.4.954], since volumes and shares are skewed and half the usual volume is as odd as twice. 0.1 (our
-choice) keeps columns that say the same from counting small differences for large ones. Each D is divided by the 95th
+choice) keeps columns that say the same from counting small differences for large ones. Each D is divided by the 99th
 percentile of the same distance of the training rows, each measured with itself left out; the largest of these ratios is
 divided by its own 95th percentile. So 1 is the border, and about one in twenty like the training rows lies beyond it (our
-choice: so many are asked to wait for a second look so that more of the odd ones are seen).
+choice: so many are asked to wait for a second look so that more of the odd ones are seen). At the 99th percentile a word
+that few patients have moves the border for these few only.
 
 Infinitely far are a row with another value in a column that never changed in training, and one that lacks over half of
 the predictors that training always had.
@@ -28,7 +29,7 @@ from ml.response.predictors import Float, Int
 ALL = "all"
 MISSING = "missing"
 _RIDGE = 0.1
-_INSIDE = 0.95
+_USUAL, _INSIDE = 0.99, 0.95
 _MISSING = 0.5
 
 
@@ -42,7 +43,7 @@ class Support:
         covariance: (c, c) of the standardised columns.
         powers: (c,) of Yeo and Johnson for each standardised column.
         centre, scale: (c,) mean and deviation of what they give; scale 1 for a column that never changes.
-        limits: (f + 1 + c,) 95th percentile of the distance in each family, in all columns, and in each by itself.
+        limits: (f + 1 + c,) 99th percentile of the distance in each family, in all columns, and in each by itself.
         limit: 95th percentile of the largest ratio.
     """
 
@@ -106,7 +107,7 @@ def fit_support(numbers: Float, design: Design, families: tuple[str, ...]) -> Su
     ]
     left_out += [left_out_squares(scores[:, [column]], np.eye(1)) for column in range(scores.shape[1])]
     distances = np.sqrt(np.stack(left_out))
-    limits = np.quantile(distances, _INSIDE, axis=1)
+    limits = np.quantile(distances, _USUAL, axis=1)
     limits[limits == 0] = 1.0  # where no column changes
     return Support(
         families=tuple(names.tolist()),

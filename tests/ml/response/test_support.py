@@ -39,6 +39,21 @@ def test_about_one_in_twenty_like_the_training_rows_lies_outside() -> None:
     assert 0.03 < (distance > 1).mean() < 0.07
 
 
+@pytest.mark.parametrize("share", [0.03, 0.049, 0.051])
+def test_a_rare_value_does_not_move_the_border_for_others(share: float) -> None:
+    def with_rare(n: int, seed: int) -> Float:
+        numbers = rows(n, seed)
+        numbers[:, 5] = np.random.default_rng(seed).permutation(np.arange(n) < share * n)
+        return numbers
+
+    numbers = with_rare(3000, 0)
+    support = fit_support(numbers, design_of(numbers), FAMILIES)
+    like, odd = with_rare(4000, 1), rows(100, 2)
+    odd[:, 5], odd[:, 0] = 0, 4.5
+    assert 0.02 < (support.distance(like, design_of(numbers))[0] > 1).mean() < 0.08
+    assert (support.distance(odd, design_of(numbers))[0] > 1).mean() > 0.95
+
+
 @pytest.mark.parametrize(("column", "family"), [(0, "place"), (3, "ecg"), (5, "scar")])
 def test_a_shift_of_one_column_is_found_and_its_family_named(column: int, family: str) -> None:
     numbers, moved = rows(), rows(50, seed=1)
