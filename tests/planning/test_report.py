@@ -217,6 +217,13 @@ def test_where_the_model_abstains_the_page_says_so_and_shows_no_number(tmp_path:
     assert text.count("outside of the training data (ecg)") == 2
 
 
+def test_where_it_abstains_at_the_first_site_the_best_one_with_an_answer_is_named(tmp_path: Path) -> None:
+    away = site("S1", response_supported=False, response_reason="outside of the training data (ecg)")
+    scored = site("S2", rank=2, response_probability=0.62, interval=[0.4, 0.8])
+    text = write(tmp_path / "report.html", plan=plan(sites=[away, scored], response_model=CARD))
+    assert re.search(r"at S2, the best site with an answer</dt><dd>62\s*%\s*<small>\(40 to 80\)", text)
+
+
 def test_pictures_have_text_for_those_who_do_not_see_them(tmp_path: Path) -> None:
     images = [attributes for tag, attributes in Tags(write(tmp_path / "report.html")).found if tag == "img"]
     assert images
